@@ -1,0 +1,239 @@
+"""The settings of params.yaml: typed, frozen and strict. Every value stands there; there is no default here."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from sphreg.errors import UserError
+from sphreg.heads import HEADS, settings_of
+
+Natural = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+# Not strict, as YAML reads 1e-3 as a text.
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)]
+Share = Annotated[float, Field(ge=0, lt=1, strict=False)]
+Degrees = Annotated[float, Field(ge=-180, le=180, strict=False)]
+TaskName = Literal["rotation", "viewpoint", "normals"]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys and values of another type are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Furniture(Section):
+    """Generated meshes, counted per category."""
+
+    seed: Natural
+    train: Count
+    test: Count
+
+
+class ModelNet10(Section):
+    """The official archive, and how many of its meshes per category (null: all)."""
+
+    archive: Annotated[str, Field(min_length=1)]
+    train: Count | None
+    test: Count | None
+
+
+class Folder(Section):
+    """The user's own meshes."""
+
+    path: Annotated[str, Field(min_length=1)]
+    up: Literal["z", "y"]
+
+
+class Meshes(Section):
+    """Where the meshes come from."""
+
+    source: Literal["furniture", "modelnet10", "folder"]
+    categories: Annotated[list[str], Field(min_length=1)] | None
+    on_bad: Literal["fail", "skip"]
+    furniture: Furniture
+    modelnet10: ModelNet10
+    folder: Folder
+
+
+class Render(Section):
+    """The images: how many, from where, and how they are stored."""
+
+    seed: Natural
+    size: Annotated[int, Field(ge=8, le=2048)]
+    fov_deg: Annotated[float, Field(ge=1, le=120, strict=False)]
+    train_views: Count
+    test_views: Count
+    train_normals: Natural
+    test_normals: Natural
+    jpeg_quality: Annotated[int, Field(ge=1, le=100)]
+    workers: Count | None
+
+    @model_validator(mode="after")
+    def _views_have_the_normals(self) -> Self:
+        for split in "train", "test":
+            normals, views = getattr(self, f"{split}_normals"), getattr(self, f"{split}_views")
+            if normals > views:
+                raise ValueError(f"{split}_normals is {normals}, allowed: at most {split}_views, {views}")
+        return self
+
+
+class Training(Section):
+    """What the training of each task needs."""
+
+    backbone: Literal["small", "resnet18"]
+    weights: str | None
+    hidden: Count
+    share_hidden: bool
+    dropout: Share
+    optimizer: Literal["adamw", "adam", "sgd"]
+    lr: Positive
+    weight_decay: NotNegative
+    schedule: Literal["onecycle", "thirds", "constant"]
+    epochs: Count
+    batch: Count
+    validation: Share
+
+    @model_validator(mode="after")
+    def _small_was_never_on_imagenet(self) -> Self:
+        if self.backbone == "small" and self.weights == "imagenet":
+            raise ValueError("weights is 'imagenet', allowed with backbone small: null or a file")
+        return self
+
+
+class RotationTraining(Training):
+    """Rotation: a quaternion."""
+
+    per_category: bool
+
+
+class ViewpointTraining(RotationTraining):
+    """Viewpoint: azimuth, elevation, tilt."""
+
+    azimuth_shift_deg: Degrees
+
+
+class NormalsTraining(Training):
+    """Normals: a unit vector per pixel."""
+
+    rotate_xy_deg: Degrees
+
+
+class Train(Section):
+    """One section per task."""
+
+    rotation: RotationTraining
+    viewpoint: ViewpointTraining
+    normals: NormalsTraining
+
+
+class Evaluate(Section):
+    """Which weights are scored."""
+
+    weights: Literal["last", "best"]
+    batch: Count
+
+
+class Params(Section):
+    """The whole of params.yaml. What a head's settings are says its own file: see `check_heads`."""
+
+    head: str
+    seed: Natural
+    tasks: Annotated[list[TaskName], Field(min_length=1)]
+    heads: Annotated[list[str], Field(min_length=1)]
+    meshes: Meshes
+    render: Render
+    train: Train
+    head_settings: dict[str, dict[TaskName, dict[str, Any]]]
+    evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _heads_are_known(self) -> Self:
+        for name in self.heads:
+            if name not in HEADS:
+                raise ValueError(f"heads has {name!r}, allowed: {', '.join(HEADS)}")
+            if name not in self.head_settings:
+                raise ValueError(f"head_settings has no entry {name!r}; {{}} does where a head has no settings")
+        if self.head not in self.heads:
+            raise ValueError(f"head is {self.head!r}, allowed: {', '.join(self.heads)} (the list heads)")
+        return self
+
+
+def load(path: Path | str, differences: Path | str | None = None) -> Params:
+    """Read and check the settings.
+
+    Args:
+        path: params.yaml.
+        differences: a file of `presets/` whose values replace those of params.yaml.
+
+    Raises:
+        UserError: one sentence for each setting that is unknown, missing or not allowed, and how to mend it.
+    """
+    settings = read(path)
+    if differences is not None:
+        settings = _merge(settings, read(differences))
+    try:
+        return Params.model_validate(settings)
+    except ValidationError as error:
+        raise _config_error(path, error, Params) from None
+
+
+def check_heads(params: Params, path: Path | str) -> None:
+    """Check the settings of all heads, which imports their files, and torch with them.
+
+    Raises:
+        UserError: as `load` does.
+    """
+    for head in params.heads:
+        for task in params.tasks:
+            model = settings_of(head)
+            try:
+                model.model_validate(params.head_settings[head].get(task, {}))
+            except ValidationError as error:
+                raise _config_error(path, error, model, f"head_settings.{head}.{task}") from None
+
+
+def _config_error(path: Path | str, error: ValidationError, model: type[BaseModel], *section: str) -> UserError:
+    sentences = [f"{path}: {_describe(e, model, section)}." for e in error.errors()]
+    return UserError("\n".join([*sentences, f"Mend it there, or take it back with `git checkout {path}`."]))
+
+
+def _describe(error: ErrorDetails, model: Any, section: tuple[str, ...]) -> str:
+    key = ".".join(str(part) for part in (*section, *error["loc"]))
+    match error["type"]:
+        case "extra_forbidden":
+            for part in error["loc"][:-1]:
+                model = model.model_fields[part].annotation
+            return f"{key} is no setting, allowed: {', '.join(model.model_fields) or 'none'}"
+        case "missing":
+            return f"{key} is missing"
+        case "value_error":
+            return f"{key}{key and '.'}{error['ctx']['error']}"
+        case _:
+            return f"{key} is {error['input']!r}, allowed: {error['msg'].removeprefix('Input should be ')}"
+
+
+def read(path: Path | str) -> dict[str, Any]:
+    """The plain contents of params.yaml or a preset.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    try:
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: no settings can be read from it: {' '.join(str(error).split())}.") from None
+    if not isinstance(settings, dict):
+        raise UserError(f"{path}: it holds {type(settings).__name__}, allowed: a mapping of settings.")
+    return settings
+
+
+def _merge(settings: dict[str, Any], differences: dict[str, Any]) -> dict[str, Any]:
+    return settings | {
+        key: _merge(settings[key], value) if isinstance(value, dict) and isinstance(settings.get(key), dict) else value
+        for key, value in differences.items()
+    }

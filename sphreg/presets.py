@@ -1,0 +1,40 @@
+"""The sets of changes in `presets/` as options: `dvc exp run -n NAME $(python -m sphreg.presets NAME)`."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sphreg.config import load, read
+from sphreg.errors import UserError
+
+
+def options(differences: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """`-S a.b=value` for each value that differs, in the grammar of Hydra, which has lists and null but no quotes."""
+    for key, value in differences.items():
+        if isinstance(value, dict):
+            yield from options(value, f"{prefix}{key}.")
+        else:
+            text = json.dumps(value, separators=(",", ":")).replace('"', "")
+            yield f"-S {prefix}{key}={text}"
+
+
+def main(argv: list[str]) -> None:
+    """Print the options of one preset.
+
+    Raises:
+        UserError: there is no such preset, or params.yaml with its changes is not allowed.
+    """
+    known = {path.stem: path for path in sorted(Path("presets").glob("*.yaml"))}
+    if len(argv) != 1 or argv[0] not in known:
+        raise UserError(f"the preset is {' '.join(argv) or 'missing'}, allowed: {', '.join(known)}.")
+    load("params.yaml", differences=known[argv[0]])
+    print(*options(read(known[argv[0]])))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.exit(str(error))
