@@ -1,7 +1,7 @@
 """Learning directions and rotations on n-spheres, and a fair comparison of ways to do it.
 
 A re-implementation of Liao, Gavves, Snoek, "Spherical Regression: Learning Viewpoints, Surface Normals and 3D Rotations
-on n-Spheres", CVPR 2019. These are its conventions; `tests/test_conventions.py` has a test for each.
+on n-Spheres", CVPR 2019. These are its conventions; each has its tests.
 
 Rotations
     Quaternions are XYZW in code, with w >= 0, as q and -q are one rotation; in files their columns are named

@@ -1,7 +1,7 @@
 """The settings of params.yaml: typed, frozen and strict. Every value stands there; there is no default here."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -74,7 +74,7 @@ class Render(Section):
     workers: Count | None
 
     @model_validator(mode="after")
-    def _views_have_the_normals(self) -> Self:
+    def _views_have_the_normals(self) -> "Render":
         for split in "train", "test":
             normals, views = getattr(self, f"{split}_normals"), getattr(self, f"{split}_views")
             if normals > views:
@@ -99,7 +99,7 @@ class Training(Section):
     validation: Share
 
     @model_validator(mode="after")
-    def _small_was_never_on_imagenet(self) -> Self:
+    def _small_was_never_on_imagenet(self) -> "Training":
         if self.backbone == "small" and self.weights == "imagenet":
             raise ValueError("weights is 'imagenet', allowed with backbone small: null or a file")
         return self
@@ -152,7 +152,7 @@ class Params(Section):
     evaluate: Evaluate
 
     @model_validator(mode="after")
-    def _heads_are_known(self) -> Self:
+    def _heads_are_known(self) -> "Params":
         for name in self.heads:
             if name not in HEADS:
                 raise ValueError(f"heads has {name!r}, allowed: {', '.join(HEADS)}")
@@ -163,7 +163,7 @@ class Params(Section):
         return self
 
 
-def load(path: Path | str, differences: Path | str | None = None) -> Params:
+def load(path: Path | str, differences: Path | str | None = None) -> "Params":
     """Read and check the settings.
 
     Args:

@@ -1,0 +1,88 @@
+"""A network with the task and the head that it was trained for."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sphreg import heads, networks
+from sphreg.config import NormalsTraining, RotationTraining, Section, TaskName, ViewpointTraining
+from sphreg.errors import UserError
+from sphreg.samples import Batch, Samples
+from sphreg.tasks import TASKS
+
+
+class ModelConfig(Section):
+    """What a model is made from, and all that its training depends on but for the images.
+
+    Attributes:
+        categories: their places are the numbers of the categories in a batch.
+    """
+
+    task: TaskName
+    head: str
+    categories: list[str]
+    seed: int
+    train: RotationTraining | ViewpointTraining | NormalsTraining
+    head_settings: dict[str, Any]
+
+
+class Model:
+    """Turns images into points on a sphere.
+
+    Raises:
+        UserError: the weights of the backbone are not to be had.
+    """
+
+    def __init__(self, config: ModelConfig):
+        self.config = config
+        self.task = TASKS[config.task](config.train)
+        self.head = heads.build(config.head, self.task.sphere, config.head_settings)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = networks.build(self.task, self.head.parts, len(config.categories))
+        self.network.to(self.device).to(memory_format=torch.channels_last)
+
+    def raw(self, batch: Batch) -> Float[Tensor, "batch *points raw"]:
+        """The network's outputs; the heads work on them in float32."""
+        return self.network(batch.images, batch.categories).float()
+
+    @torch.inference_mode()
+    def predict(self, batch: Batch) -> Float[Tensor, "batch *points dim"]:
+        """The predicted points of a batch, on the CPU."""
+        self.network.eval()
+        return self.head.predict(self.raw(batch.to(self.device))).cpu()
+
+    def points(self, samples: Samples, batch_size: int) -> Iterator[tuple[Batch, Float[Tensor, "batch *points dim"]]]:
+        """All samples in order, batch by batch, with their predicted points."""
+        for rows in torch.arange(len(samples)).split(batch_size):
+            batch = samples.batch(rows)
+            yield batch, self.predict(batch)
+
+    def save(self, weights: Path) -> None:
+        """Write the weights, and the config beside them."""
+        state = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
+        save_file(state, weights.with_suffix(".tmp"))
+        os.replace(weights.with_suffix(".tmp"), weights)
+        weights.with_name("config.json").write_text(self.config.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, weights: Path) -> "Model":
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: a file is missing, or is not what `save` writes.
+        """
+        try:
+            config = ModelConfig.model_validate_json(weights.with_name("config.json").read_text())
+            model = cls(config.model_copy(update={"train": config.train.model_copy(update={"weights": None})}))
+            model.network.load_state_dict(load_file(weights))
+        except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
+            raise UserError(f"{weights}: no model can be read from it: {str(error).splitlines()[0]}") from None
+        return model

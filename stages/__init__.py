@@ -1,0 +1,25 @@
+"""One script per stage, run as `python -m stages.NAME`: the paths come from the command line, all else from params.yaml."""
+
+import argparse
+import inspect
+import sys
+from collections.abc import Callable
+
+from sphreg.config import load
+from sphreg.errors import UserError
+
+
+def run(stage: Callable[..., None]) -> None:
+    """Call `stage(params, ...)`; each further argument of it is an option of the command line, of the annotated type.
+
+    What a user can mend is said in one sentence and ends the process with status 1.
+    """
+    parser = argparse.ArgumentParser(description=stage.__doc__)
+    _, *options = inspect.signature(stage).parameters.values()
+    for option in options:
+        parser.add_argument(f"--{option.name}", type=option.annotation, required=True)
+    arguments = vars(parser.parse_args())
+    try:
+        stage(load("params.yaml"), **arguments)
+    except UserError as error:
+        sys.exit(str(error))

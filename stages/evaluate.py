@@ -1,0 +1,22 @@
+"""Stage `evaluate`: the test of one task with one head."""
+
+import shutil
+from pathlib import Path
+
+from sphreg.config import Params
+from sphreg.evaluation import evaluate
+from sphreg.model import Model
+from sphreg.samples import Samples
+from stages import run
+
+
+def main(params: Params, model: Path, data: Path, out: Path) -> None:
+    """Score the model in the folder MODEL on the test views of the packed dataset DATA; write its tables to OUT."""
+    trained = Model.load(model / f"{params.evaluate.weights}.safetensors")
+    samples = Samples.read(data, "test", trained.config.categories, trained.task.points is None)
+    evaluate(trained, samples, out, params.evaluate.batch)
+    shutil.copy(model / "log.csv", out)
+
+
+if __name__ == "__main__":
+    run(main)

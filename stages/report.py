@@ -1,0 +1,16 @@
+"""Stage `report`: metrics, curves and pictures of the chosen head."""
+
+from pathlib import Path
+
+from sphreg.config import Params
+from sphreg.report import report
+from stages import run
+
+
+def main(params: Params, results: Path, data: Path, out: Path) -> None:
+    """Write to OUT what the tables in RESULTS and the packed dataset DATA show."""
+    report(results, data, out)
+
+
+if __name__ == "__main__":
+    run(main)

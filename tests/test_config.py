@@ -1,0 +1,134 @@
+"""Settings: what is allowed, and what a person reads otherwise."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from sphreg import presets
+from sphreg.config import Params, check_heads, load, read
+from sphreg.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
+
+
+def load_changed(folder: Path, key: str, value: Any) -> Params:
+    """params.yaml with one other value."""
+    settings = read(ROOT / "params.yaml")
+    *sections, last = key.split(".")
+    section = settings
+    for name in sections:
+        section = section[name]
+    section[last] = value
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+    params = load(folder / "params.yaml")
+    check_heads(params, folder / "params.yaml")
+    return params
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("head", "nope", "direct, flat, sexp"),
+        ("heads", ["nope"], "direct, flat, sexp"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("tasks", ["depth"], "'rotation', 'viewpoint' or 'normals'"),
+        ("meshes.source", "shapenet", "'furniture', 'modelnet10' or 'folder'"),
+        ("meshes.on_bad", "maybe", "'fail' or 'skip'"),
+        ("meshes.furniture.train", 0, "greater than or equal to 1"),
+        ("render.size", 64.5, "a valid integer"),
+        ("render.test_normals", 21, "at most test_views, 20"),
+        ("render.jpeg_quality", 101, "less than or equal to 100"),
+        ("render.fov_deg", "wide", "a valid number"),
+        ("train.rotation.lr", -1, "greater than 0"),
+        ("train.rotation.lr", float("nan"), "finite number"),
+        ("train.viewpoint.batch", 0, "greater than or equal to 1"),
+        ("train.normals.epochs", 0, "greater than or equal to 1"),
+        ("train.rotation.per_category", "yes", "a valid boolean"),
+        ("train.rotation.weights", "imagenet", "null or a file"),
+        ("train.rotation.learning_rate", 0.1, "backbone, weights, hidden"),
+        ("evaluate.weights", "worst", "'last' or 'best'"),
+        ("head_settings.sexp.rotation.absolute", "l1", "'cosine' or 'cross_entropy'"),
+        ("head_settings.sexp.rotation.weight", 1, "absolute, absolute_weight, sign_weight"),
+        ("head_settings.flat.rotation", {"weight": 1}, "none"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(tmp_path: Path, key: str, value: Any, allowed: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_changed(tmp_path, key, value)
+    sentence, hint = str(caught.value).splitlines()
+    assert key.split(".")[-1] in sentence
+    assert allowed in sentence
+    assert "git checkout" in hint
+
+
+def test_a_missing_setting_is_named(tmp_path: Path) -> None:
+    text = re.sub("^seed: .*$", "", (ROOT / "params.yaml").read_text(), flags=re.MULTILINE)
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match="seed is missing"):
+        load(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: [", "just words", "\x00", ""])
+def test_a_file_that_holds_no_settings_is_said_to(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml: "):
+        load(tmp_path / "params.yaml")
+
+
+def test_numbers_without_a_point_before_the_exponent_are_numbers(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("lr: 0.003 ", "lr: 1e-3 ")
+    (tmp_path / "params.yaml").write_text(text)
+    assert load(tmp_path / "params.yaml").train.rotation.lr == 0.001
+
+
+def test_no_setting_has_a_default_in_code() -> None:
+    def fields(model: type[BaseModel]) -> None:
+        for name, field in model.model_fields.items():
+            assert field.is_required(), f"{model.__name__}.{name}"
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                fields(field.annotation)
+
+    fields(Params)
+
+
+def test_the_defaults_are_allowed() -> None:
+    check_heads(load(ROOT / "params.yaml"), "params.yaml")
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_is_allowed_and_differs_in_all_that_it_names(path: Path) -> None:
+    load(ROOT / "params.yaml", differences=path)
+    defaults = dict(option.split("=", 1) for option in presets.options(read(ROOT / "params.yaml")))
+    for option in presets.options(read(path)):
+        key, value = option.split("=", 1)
+        assert defaults[key] != value, f"{option} is the default"
+
+
+def test_the_options_of_a_preset_are_words_for_a_shell(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    presets.main(["tiny"])
+    words = shlex.split(capsys.readouterr().out)
+    assert words[::2] == ["-S"] * (len(words) // 2)
+    assert "meshes.categories=[chair,toilet]" in words
+    assert "train.rotation.epochs=2" in words
+
+
+def test_an_unknown_preset_is_told_which_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError, match="allowed: modelnet10, paper, tiny"):
+        presets.main(["huge"])
+
+
+def test_the_settings_are_checked_without_torch() -> None:
+    code = "import sys, sphreg.config; sphreg.config.load('params.yaml'); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -1,0 +1,80 @@
+"""The two pipeline files against the code that the stages run."""
+
+import ast
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+STAGES = (
+    yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    | yaml.safe_load((ROOT / "stages/dvc.yaml").read_text())["stages"]
+)
+
+# They name what a stage uses, or check it: their own text changes no result. What they name is listed by the stages.
+NOT_LISTED = {
+    "sphreg/__init__.py",
+    "sphreg/config.py",
+    "sphreg/errors.py",
+    "sphreg/heads/__init__.py",
+    "sphreg/tasks/__init__.py",
+    "stages/__init__.py",
+}
+
+
+def expanded(text: str) -> set[str]:
+    """The values of a text with `${item.task}`, `${item.head}` or a setting in it."""
+    text = text.replace("${meshes.folder.path}", PARAMS["meshes"]["folder"]["path"])
+    combinations = product(PARAMS["tasks"], PARAMS["heads"])
+    return {text.replace("${item.task}", task).replace("${item.head}", head) for task, head in combinations}
+
+
+def module_files(name: str) -> list[Path]:
+    """The files that `import name` reads; none if it is no module of this project."""
+    parts = name.split(".")
+    stems = [ROOT.joinpath(*parts[:i]) for i in range(1, len(parts) + 1)]
+    files = [file for stem in stems for file in (stem / "__init__.py", stem.with_suffix(".py"))]
+    return [file for file in files if file.is_file()]
+
+
+def imported(path: Path) -> Iterator[Path]:
+    """The files of this project that a file imports, in functions too; for the registry of heads, the heads."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            yield from module_files(name)
+    if path == ROOT / "sphreg/heads/__init__.py":
+        yield from (ROOT / f"sphreg/heads/{head}.py" for head in PARAMS["heads"])
+
+
+def closure(path: Path) -> set[str]:
+    seen, todo = set(), [path]
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            seen.add(path)
+            if path != ROOT / "sphreg/config.py":  # which knows heads by name only
+                todo += imported(path)
+    return {str(path.relative_to(ROOT)) for path in seen}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_lists_the_modules_that_it_imports(name: str) -> None:
+    used = closure(ROOT / f"stages/{name}.py") - NOT_LISTED
+    listed = {
+        value for dep in STAGES[name]["deps"] for value in expanded(dep) if value.startswith(("sphreg/", "stages/"))
+    }
+    for folder in [value for value in listed if (ROOT / value).is_dir()]:
+        inside = {path for path in used if path.startswith(f"{folder}/")}
+        assert inside, f"{name} lists {folder} and uses nothing of it"
+        listed, used = listed - {folder}, used - inside
+    assert listed - NOT_LISTED == used
