@@ -1,8 +1,15 @@
 """What several test files need."""
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see stages/__init__.py; before torch is imported
+
+settings.register_profile("sphreg", deadline=None, max_examples=50)  # no test asserts a time
+settings.load_profile("sphreg")
 
 
 @pytest.fixture(scope="session")

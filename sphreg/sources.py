@@ -1,0 +1,198 @@
+"""Where the meshes come from, and the folder of normalised ones that is made of them."""
+
+import csv
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from sphreg import furniture, modelnet10
+from sphreg.config import Meshes
+from sphreg.download import fetch, sha256
+from sphreg.errors import UserError
+from sphreg.formats import FORMATS, parse_mesh, read_mesh
+from sphreg.meshes import Mesh, encode_normalised, normalise
+
+SPLITS = ("train", "test")
+COLUMNS = ("mesh", "category", "split", "path", "vertices", "faces", "source", "problem")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mesh of a source, not yet read. `read` raises UserError with the reason alone."""
+
+    category: str
+    split: str
+    mesh: str
+    file: str
+    read: Callable[[], Mesh]
+
+
+@dataclass(frozen=True)
+class Source:
+    """All its meshes, their number, the axis that points up in them, and what tells one state of it from another."""
+
+    found: Iterable[Found]
+    number: int
+    up: str
+    facts: dict[str, Any]
+
+
+def build(settings: Meshes, out: Path, scratch: Path, downloads: Path) -> None:
+    """Read, check and normalise all meshes of the source, and write them to `out`.
+
+    Writes `CATEGORY/{train,test}/NAME.off`, `index.csv` with a row for each mesh of the source and `source.json`. The
+    same source gives the same bytes.
+
+    Args:
+        settings: the section `meshes`.
+        out: a new folder, or one that this function wrote before; it is replaced when all is done.
+        scratch: a folder for unfinished work, on the disk of `out`.
+        downloads: a folder that keeps downloads from run to run.
+
+    Raises:
+        UserError: the source is not as it should be; or some meshes are unusable and `on_bad` is "fail": then one line
+            for each of them, with its file and the reason.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / "index.csv").is_file():
+        raise UserError(f"{out}: it is not empty and no dataset, so it is not replaced")
+    source = SOURCES[settings.source](settings, downloads)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch) as name:
+        work = Path(name) / "meshes"
+        rows = _write_meshes(source, work)
+        problems = [f"{row['source']}: {row['problem']}" for row in rows if row["problem"]]
+        if problems and settings.on_bad == "fail":
+            title = f"{len(problems)} of {len(rows)} meshes cannot be used (meshes.on_bad=skip leaves them out):"
+            raise UserError("\n".join([title, *problems]))
+        for split in SPLITS:
+            if not any(row["path"] and row["split"] == split for row in rows):
+                raise UserError(f"no mesh for {split} is left")
+        with (work / "index.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        facts = {"source": settings.source, **source.facts}
+        (work / "source.json").write_text(json.dumps(facts, indent=2) + "\n")
+        if out.exists():
+            shutil.rmtree(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(work, out)
+
+
+def _write_meshes(source: Source, folder: Path) -> list[dict[str, Any]]:
+    """Write what is good; returns the rows of the index, sorted."""
+    rows: list[dict[str, Any]] = []
+    files: dict[str, str] = {}
+    contents: dict[bytes, Found] = {}
+    twins = []
+    for found in tqdm(source.found, "meshes", source.number, unit="mesh", delay=1):
+        row = dict.fromkeys(COLUMNS, "")
+        row |= {"mesh": found.mesh, "category": found.category, "split": found.split, "source": found.file}
+        rows.append({key: text if text.isprintable() else ascii(text)[1:-1] for key, text in row.items()})
+        try:
+            if not found.file.isprintable():
+                raise UserError("has a character in its name that cannot be printed")
+            if (other := files.setdefault(found.mesh, found.file)) != found.file:
+                raise UserError(f"has the name of {other}, and a name stands for one mesh")
+            mesh = normalise(found.read(), source.up)
+        except UserError as error:
+            rows[-1]["problem"] = str(error)
+            continue
+        path = f"{found.category}/{found.split}/{found.mesh}.off"
+        content = encode_normalised(mesh)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+        rows[-1] |= {"path": path, "vertices": len(mesh.vertices), "faces": len(mesh.faces)}
+        twin = contents.setdefault(hashlib.sha256(content).digest(), found)
+        if twin.split != found.split:
+            twins.append(f"{found.file} is {twin.file}")
+    if twins:
+        log.warning("%d meshes are both for training and for test: %s", len(twins), ", ".join(twins[:5]))
+    return sorted(rows, key=lambda row: (row["category"], SPLITS.index(row["split"]), row["mesh"], row["source"]))
+
+
+def _furniture(settings: Meshes, downloads: Path) -> Source:
+    categories = _choose(settings.categories, furniture.CATEGORIES)
+    made = furniture.dataset(categories, settings.furniture)
+    found = (
+        Found(category, split, name, name, partial(Mesh, np.array(mesh.vertices), np.array(mesh.faces)))
+        for category, split, name, mesh in made
+    )
+    number = len(categories) * (settings.furniture.train + settings.furniture.test)
+    return Source(found, number, "z", settings.furniture.model_dump())
+
+
+def _folder(settings: Meshes, downloads: Path) -> Source:
+    allowed = f"allowed: a folder with CATEGORY/{{{','.join(SPLITS)}}}/NAME.{{{','.join(FORMATS)}}}"
+    root = Path(settings.folder.path)
+    if not root.is_dir():
+        raise UserError(f"meshes.folder.path is {root}, which is no folder, {allowed}")
+    available = {
+        path.name
+        for path in root.iterdir()
+        if not path.name.startswith(".") and any((path / split).is_dir() for split in SPLITS)
+    }
+    if not available:
+        raise UserError(f"meshes.folder.path is {root}, which has no category, {allowed}")
+    found = []
+    for category in _choose(settings.categories, sorted(available)):
+        paths = {split: sorted(filter(_is_mesh, (root / category / split).glob("*"))) for split in SPLITS}
+        if not any(paths.values()):
+            raise UserError(f"{root / category} has no mesh, {allowed}")
+        for split in SPLITS:
+            if not paths[split]:
+                log.warning("%s has no mesh for %s", root / category, split)
+            for path in paths[split]:
+                file = path.relative_to(root).as_posix()
+                found.append(Found(category, split, path.stem, file, partial(read_mesh, path)))
+    for split in SPLITS:
+        if not any(mesh.split == split for mesh in found):
+            raise UserError(f"{root} has no mesh for {split}, {allowed}")
+    return Source(found, len(found), settings.folder.up, settings.folder.model_dump())
+
+
+def _is_mesh(path: Path) -> bool:
+    return path.suffix[1:].lower() in FORMATS and not path.name.startswith(".") and not path.is_dir()
+
+
+def _modelnet10(settings: Meshes, downloads: Path) -> Source:
+    categories = _choose(settings.categories, list(modelnet10.COUNTS))
+    path = fetch(settings.modelnet10.archive, downloads)
+    limits = {"train": settings.modelnet10.train, "test": settings.modelnet10.test}
+    members = modelnet10.choose(path, categories, limits)
+
+    def found() -> Iterator[Found]:
+        with zipfile.ZipFile(path) as archive:
+            for member in members:
+                yield Found(*member, read=partial(_read_member, archive, member.file))
+
+    facts = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    return Source(found(), len(members), "z", settings.modelnet10.model_dump() | facts)
+
+
+def _read_member(archive: zipfile.ZipFile, file: str) -> Mesh:
+    return parse_mesh(modelnet10.read(archive, file), "off")
+
+
+def _choose(wanted: Sequence[str] | None, available: Sequence[str]) -> list[str]:
+    """The categories to take, sorted."""
+    for category in wanted or ():
+        if category not in available:
+            raise UserError(f"meshes.categories has {category!r}, allowed: {', '.join(available)}")
+    return sorted(set(wanted or available))
+
+
+SOURCES = {"furniture": _furniture, "modelnet10": _modelnet10, "folder": _folder}

@@ -1,0 +1,146 @@
+"""Normalising a mesh, and the files that the dataset keeps."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sphreg.errors import UserError
+from sphreg.formats import read_mesh
+from sphreg.meshes import Mesh, encode_normalised, normalise, read_normalised
+
+TRIANGLE = np.array([[0, 1, 2]])
+
+
+def cloud(seed, n=50):
+    """A random mesh that uses all its vertices."""
+    rng = np.random.default_rng(seed)
+    return Mesh(
+        rng.normal(size=(n, 3)), np.concatenate([rng.permutation(n)[: n // 3 * 3], [n - 1, 0, 1]]).reshape(-1, 3)
+    )
+
+
+def box_and_radius(vertices):
+    return (vertices.min(axis=0) + vertices.max(axis=0)) / 2, max(np.sqrt(sum(x * x for x in v)) for v in vertices)
+
+
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from([1e-200, 1e-30, 1e-3, 1, 1e6, 1e30, 1e300]),
+    st.tuples(*[st.floats(-100, 100)] * 3),
+)
+def test_the_box_is_centred_and_the_radius_is_one(seed, scale, shift):
+    vertices, faces = cloud(seed)
+    mesh = normalise(Mesh((vertices + shift) * scale, faces), "z")
+    centre, radius = box_and_radius(mesh.vertices)
+    assert np.abs(centre).max() < 1e-12
+    assert radius == pytest.approx(1, abs=1e-12)
+
+
+def test_normalising_is_a_shift_and_a_scale_only():
+    mesh = cloud(0)
+    normal = normalise(mesh, "z")
+    used = np.unique(mesh.faces)
+    before, after = mesh.vertices[used][1:] - mesh.vertices[used][0], normal.vertices[1:] - normal.vertices[0]
+    factor = np.linalg.norm(after) / np.linalg.norm(before)
+    np.testing.assert_allclose(after, before * factor, atol=1e-12)
+    np.testing.assert_array_equal(used[normal.faces], mesh.faces)
+
+
+def test_the_largest_numbers_do_not_overflow():
+    corners = np.array([[1.0, -1.7, 0], [1.7, -1.7, 0], [1.7, -1.0, 0]])
+    large, small = (normalise(Mesh(corners * scale, TRIANGLE), "z") for scale in (1e308, 1))
+    np.testing.assert_allclose(large.vertices, small.vertices, atol=1e-12)
+
+
+def test_normalising_again_changes_nothing():
+    once = normalise(cloud(1), "z")
+    np.testing.assert_allclose(normalise(once, "z").vertices, once.vertices, atol=1e-15)
+
+
+def test_vertices_without_a_face_neither_count_nor_stay():
+    vertices = np.array([[9e9, 0, 0], [0, 0, 0], [2, 0, 0], [-5, 1, 7], [0, 2, 0]])
+    mesh = normalise(Mesh(vertices, np.array([[4, 1, 2]])), "z")
+    np.testing.assert_allclose(mesh.vertices, np.array([[-1, -1, 0], [1, -1, 0], [-1, 1, 0]]) / np.sqrt(2))
+    assert mesh.faces.tolist() == [[2, 0, 1]]
+
+
+def test_y_up_becomes_z_up_and_its_front_the_front():
+    """In glTF +y is up and +z the front; here z is up and -y the front. No mirror image."""
+    x, up, front = normalise(Mesh(np.eye(3) - 1 / 2, TRIANGLE), "y").vertices * np.sqrt(3) / 2 + 1 / 2 * np.array(
+        [1, -1, 1]
+    )
+    np.testing.assert_allclose([x, up, front], [[1, 0, 0], [0, 0, 1], [0, -1, 0]], atol=1e-12)
+    assert np.linalg.det([x, up, front]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("vertices", "faces", "reason"),
+    [
+        (np.eye(3), np.zeros((0, 3), dtype=np.int64), "has no faces"),
+        (np.ones((3, 3)), TRIANGLE, "zero extent"),
+        (np.full((3, 3), 1e30), TRIANGLE, "zero extent"),
+        (np.vstack([np.ones((3, 3)), [[5, 5, 5]]]), TRIANGLE, "zero extent"),
+        (np.arange(9).reshape(3, 3) * 1.0, TRIANGLE, "no area"),
+        (np.eye(3), np.array([[0, 0, 1]]), "no area"),
+        (np.eye(3), np.array([[0, 1, 3]]), "a vertex which is not there"),
+        (np.eye(3), np.array([[0, 1, -1]]), "a vertex which is not there"),
+        (np.diag([1, 1, np.nan]), TRIANGLE, "NaN or infinite"),
+        (np.diag([1, 1, -np.inf]), TRIANGLE, "NaN or infinite"),
+    ],
+)
+def test_what_no_image_can_show_is_refused(vertices, faces, reason):
+    with pytest.raises(UserError, match=reason):
+        normalise(Mesh(vertices, faces), "z")
+
+
+@given(st.integers(0, 2**32))
+def test_a_file_gives_back_the_mesh(tmp_path_factory, seed):
+    mesh = normalise(cloud(seed), "z")
+    path = tmp_path_factory.getbasetemp() / "mesh.off"
+    path.write_bytes(encode_normalised(mesh))
+    for vertices, faces in (read_normalised(path), read_mesh(path), by_trimesh(path)):
+        np.testing.assert_allclose(vertices, mesh.vertices, rtol=0, atol=1e-10)
+        np.testing.assert_array_equal(faces, mesh.faces)
+        assert (vertices.dtype, faces.dtype) == (np.float64, np.int64)
+
+
+def by_trimesh(path):
+    mesh = trimesh.load_mesh(path, process=False)
+    return np.array(mesh.vertices), np.array(mesh.faces)
+
+
+def test_every_real_mesh_as_a_plain_parser_reads_it(modelnet10: Path, tmp_path):
+    paths = sorted(modelnet10.glob("*/*/*.off"))
+    assert len(paths) >= 25
+    for path in paths:
+        vertices, faces = plain_off(path.read_text())
+        mesh = read_mesh(path)
+        np.testing.assert_array_equal(mesh.vertices, vertices)
+        np.testing.assert_array_equal(mesh.faces, faces)
+        normal = normalise(mesh, "z")
+        centre, radius = box_and_radius(normal.vertices)
+        assert np.abs(centre).max() < 1e-12
+        assert radius == pytest.approx(1, abs=1e-12)
+        copy = tmp_path / path.name
+        copy.write_bytes(encode_normalised(normal))
+        back, by_other = read_normalised(copy), by_trimesh(copy)
+        np.testing.assert_allclose(back.vertices, normal.vertices, rtol=0, atol=1e-10)
+        np.testing.assert_array_equal(back.faces, normal.faces)
+        np.testing.assert_array_equal(back.vertices, by_other[0])
+        np.testing.assert_array_equal(back.faces, by_other[1])
+
+
+def plain_off(text):
+    """Vertices and triangles of an OFF file, with the counts on the first line or the second."""
+    numbers = text.removeprefix("OFF").split()
+    n_vertices, n_faces = int(numbers[0]), int(numbers[1])
+    body = iter(numbers[3:])
+    vertices = [[float(next(body)) for _ in range(3)] for _ in range(n_vertices)]
+    faces = [[int(next(body)) for _ in range(4)] for _ in range(n_faces)]
+    assert next(body, None) is None
+    assert all(face[0] == 3 for face in faces)
+    return vertices, [face[1:] for face in faces]
