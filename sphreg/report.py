@@ -1,0 +1,105 @@
+"""The report of one head: the tracked metrics, curves and pictures, small enough for git.
+
+No path names the head, so that `dvc metrics diff` and `dvc plots diff` compare heads.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sphreg import figures
+from sphreg.errors import UserError
+from sphreg.files import write_whole
+from sphreg.metrics import BIN_DEG, Scores
+from sphreg.summary import TRACKED, read_scores, rounded, tracked
+from sphreg.views import Views
+
+LOG = ["epoch", "lr", "loss", "grad_norm", "grad_norm_cv", "validation_median_deg"]  # what the logs of all heads have
+ANGLES_DEG = np.arange(0, 180.5, 0.5)
+GALLERY = 6  # views in each row of the gallery of rotations
+MAPS = 8  # views with their normals
+
+
+def report(results: Path, data: Path, out: Path) -> None:
+    """Write `summary.json`, `curves/{training,error_cdf,categories}/TASK.csv` and `pictures/*.png` to `out`.
+
+    Args:
+        results: holds TASK, as `evaluate` wrote it, of one head. A task that is not there is left out.
+        data: the packed dataset, with `info.json` and `test.lmdb`.
+        out: a folder.
+
+    Raises:
+        UserError: there is no task.
+    """
+    scores = read_scores(results)
+    if not scores:
+        raise UserError(f"{results}: there is no result of any task, allowed: {', '.join(TRACKED)}.")
+    summary = {task: rounded(tracked(task, by_category)) for task, by_category in scores.items()}
+    write_whole(out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    curves = {
+        "training": {task: pd.read_csv(results / task / "log.csv")[LOG] for task in scores},
+        "error_cdf": {task: error_cdf(task, results / task) for task in scores},
+        "categories": {task: categories(scores[task]) for task in scores},
+    }
+    for name, tables in curves.items():
+        for task, table in tables.items():
+            write_whole(out / "curves" / name / f"{task}.csv", table.to_csv(index=False, float_format="%.5g").encode())
+    pictures = {
+        "training": figures.training(curves["training"]),
+        "error_cdf": figures.error_cdf(curves["error_cdf"]),
+        "categories": figures.categories(curves["categories"]),
+    }
+    info = json.loads((data / "info.json").read_text(encoding="utf-8"))
+    if "rotation" in scores:
+        views = extremes(read_errors(results / "rotation"), GALLERY)
+        images = Views(data / "test.lmdb").images(views["key"])
+        pictures["rotations"] = figures.rotations(views, images, info["render"]["fov_deg"], info["note"])
+    if "normals" in scores:
+        errors = read_errors(results / "normals").set_index("key", drop=False)
+        with np.load(results / "normals" / "maps.npz") as maps:
+            rows = np.unique(np.linspace(0, len(maps["key"]) - 1, MAPS).round().astype(int))
+            key, image, true, predicted = (maps[name][rows] for name in ("key", "image", "true", "predicted"))
+        pictures["normal_maps"] = figures.normal_maps(errors.loc[key], image, true, predicted, info["note"])
+    for name, figure in pictures.items():
+        write_whole(out / "pictures" / f"{name}.png", figures.png(figure))
+
+
+def read_errors(results: Path) -> pd.DataFrame:
+    """The table of the test of one task. Names stay what they are: a category may be called `NA` or `1`."""
+    return pd.read_csv(
+        results / "errors.csv",
+        dtype=dict.fromkeys(["key", "category", "mesh"], str),
+        keep_default_na=False,
+        na_values={"mean_deg": [""], "median_deg": [""]},
+    )
+
+
+def error_cdf(task: str, results: Path) -> pd.DataFrame:
+    """The share of errors up to each angle: over all pixels, or the mean of the categories' shares of views.
+
+    So the curves pass through the accuracies that are tracked.
+    """
+    if task == "normals":
+        bins = pd.read_csv(results / "histogram.csv").groupby("bin")["pixels"].sum()
+        below = np.searchsorted(bins.index, np.rint(ANGLES_DEG / BIN_DEG).astype(int))  # bins that end there or before
+        share = np.concatenate([[0], bins.cumsum()])[below] / bins.sum()
+    else:
+        by_category = read_errors(results).groupby("category")["error_deg"]
+        shares = [np.searchsorted(np.sort(group), ANGLES_DEG, side="right") / len(group) for _, group in by_category]
+        share = np.mean(shares, axis=0)
+    return pd.DataFrame({"error_deg": ANGLES_DEG, "share": share})
+
+
+def categories(scores: Scores) -> pd.DataFrame:
+    """A row per category, and one for all of them, with the metrics as columns."""
+    return pd.DataFrame.from_dict(scores, orient="index").rename_axis("category").reset_index()
+
+
+def extremes(errors: pd.DataFrame, n: int) -> pd.DataFrame:
+    """The `n` best, middle and worst views, with `rank` as a further column; fewer where there are fewer."""
+    ordered = errors.sort_values(["error_deg", "key"], ignore_index=True)
+    middle = max(0, len(ordered) - n) // 2
+    ranks = {"best": ordered[:n], "median": ordered[middle : middle + n], "worst": ordered[::-1][:n]}
+    return pd.concat([rows.assign(rank=rank) for rank, rows in ranks.items()], ignore_index=True)

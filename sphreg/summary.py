@@ -1,0 +1,29 @@
+"""The metrics that are tracked: `dvc metrics diff` compares them, and the table of all heads shows them."""
+
+import json
+from pathlib import Path
+
+from sphreg.metrics import Metrics, Scores
+
+TRACKED = {
+    "rotation": ("median_deg", "acc_30", "acc_15", "acc_7_5"),
+    "viewpoint": ("median_deg", "acc_30", "acc_15", "acc_7_5"),
+    "normals": ("mean_deg", "median_deg", "acc_11_25", "acc_30"),
+}
+OVERALL = {"rotation": "macro", "viewpoint": "macro", "normals": "all"}  # beside the categories in metrics.json
+
+
+def read_scores(results: Path) -> dict[str, Scores]:
+    """What `evaluate` wrote to `results/TASK/metrics.json`, for each task that is there."""
+    files = {task: results / task / "metrics.json" for task in TRACKED}
+    return {task: json.loads(file.read_text(encoding="utf-8")) for task, file in files.items() if file.exists()}
+
+
+def tracked(task: str, scores: Scores) -> Metrics:
+    """The tracked metrics of a task, over all its categories or pixels."""
+    return {metric: scores[OVERALL[task]][metric] for metric in TRACKED[task]}
+
+
+def rounded(metrics: Metrics) -> Metrics:
+    """The same with four decimals, as files show them."""
+    return {name: round(value, 4) for name, value in metrics.items()}
