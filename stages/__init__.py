@@ -2,11 +2,16 @@
 
 import argparse
 import inspect
+import os
 import sys
 from collections.abc import Callable
 
 from sphreg.config import load
 from sphreg.errors import UserError
+
+# Where other programs use the cores too, the threads of torch lose most of their time waiting for each other in busy
+# loops (8 times slower beside three processes on two cores); asleep they wait as well. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def run(stage: Callable[..., None]) -> None:
