@@ -13,7 +13,7 @@ Scores = dict[str, Metrics]
 def pose_metrics(errors: pd.DataFrame) -> Scores:
     """Metrics of a table with the columns `category` and `error_deg`, for each category and `macro`, their mean."""
     by_category = {str(name): of_errors(group.to_numpy()) for name, group in errors.groupby("category")["error_deg"]}
-    macro = {str(name): float(values.mean()) for name, values in pd.DataFrame(by_category.values()).items()}
+    macro = {str(name): float(values.mean(skipna=False)) for name, values in pd.DataFrame(by_category.values()).items()}
     return {**by_category, "macro": macro}
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -61,8 +60,8 @@ class Model:
 
     def points(self, samples: Samples, batch_size: int) -> Iterator[tuple[Batch, Float[Tensor, "batch *points dim"]]]:
         """All samples in order, batch by batch, with their predicted points."""
-        for rows in torch.arange(len(samples)).split(batch_size):
-            batch = samples.batch(rows)
+        for start in range(0, len(samples), batch_size):
+            batch = samples.batch(torch.arange(start, min(start + batch_size, len(samples))))
             yield batch, self.predict(batch)
 
     def save(self, weights: Path) -> None:
@@ -81,8 +80,9 @@ class Model:
         """
         try:
             config = ModelConfig.model_validate_json(weights.with_name("config.json").read_text())
-            model = cls(config.model_copy(update={"train": config.train.model_copy(update={"weights": None})}))
+            with torch.random.fork_rng(devices=[]):  # of the initial weights, which are replaced
+                model = cls(config.model_copy(update={"train": config.train.model_copy(update={"weights": None})}))
             model.network.load_state_dict(load_file(weights))
-        except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
+        except (OSError, ValueError, SafetensorError, RuntimeError) as error:
             raise UserError(f"{weights}: no model can be read from it: {str(error).splitlines()[0]}") from None
         return model

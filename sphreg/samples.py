@@ -81,4 +81,3 @@ class Samples:
         else:
             truth = torch.from_numpy(np.stack([self._normals.normals(key) for key in keys]))
         return Batch(images, self._categories[rows], truth)
-

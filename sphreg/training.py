@@ -28,7 +28,8 @@ def train(config: ModelConfig, samples: Samples, out: Path) -> None:
         grad_norm: the norm of dl/do, for the loss l of a point and its raw outputs o: summed over the points of an
             image, or averaged over the pixels; the mean over the steps. grad_norm_cv: the standard deviation over the
             steps, divided by that mean. The paper's argument for S_exp is that this norm stays steady.
-        validation_median_deg: the median error on the held-out meshes. The lowest tells the best weights.
+        validation_median_deg: the median error on the held-out meshes. The lowest tells the best weights; without
+            held-out meshes it is NaN, and the last weights are the best.
         images_per_s: of training, without validation.
 
     Raises:
@@ -60,7 +61,7 @@ def train(config: ModelConfig, samples: Samples, out: Path) -> None:
             print(", ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
             pd.DataFrame(log).to_csv(out / "log.csv", index=False)
             model.save(out / "last.safetensors")
-            if row["validation_median_deg"] <= min(past["validation_median_deg"] for past in log):
+            if not row["validation_median_deg"] > min(past["validation_median_deg"] for past in log):  # or it is NaN
                 model.save(out / "best.safetensors")
 
 
@@ -101,8 +102,8 @@ def step(model: Model, optimizer: Optimizer, batch: Batch) -> dict[str, Tensor]:
 def summary(steps: list[dict[str, Tensor]]) -> dict[str, float]:
     """The mean of each value over the steps, and the coefficient of variation of the gradient norm."""
     values = pd.DataFrame([{name: value.item() for name, value in step.items()} for step in steps])
-    cv = values["grad_norm"].std(ddof=0) / values["grad_norm"].mean()
-    return {**{str(name): mean for name, mean in values.mean().items()}, "grad_norm_cv": cv}
+    means = {str(name): mean for name, mean in values.mean(skipna=False).items()}
+    return means | {"grad_norm_cv": values["grad_norm"].std(ddof=0, skipna=False) / means["grad_norm"]}
 
 
 def median_error(model: Model, samples: Samples) -> float:

@@ -1,4 +1,4 @@
-"""One script per stage, run as `python -m stages.NAME`: the paths come from the command line, all else from params.yaml."""
+"""One script per stage, run as `python -m stages.NAME`: paths from the command line, all else from params.yaml."""
 
 import argparse
 import inspect

@@ -3,6 +3,8 @@
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
+from sphreg.errors import UserError
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -26,7 +28,10 @@ def build(name: str, sphere: "Sphere", settings: dict[str, Any]) -> "Head":
     """The head `name` on `sphere`.
 
     Raises:
+        UserError: there is no such head.
         pydantic.ValidationError: these are not its settings.
     """
+    if name not in HEADS:
+        raise UserError(f"head is {name!r}, allowed: {', '.join(HEADS)}.")
     head: Head = pkgutil.resolve_name(HEADS[name])(sphere, settings_of(name).model_validate(settings))
     return head

@@ -25,7 +25,7 @@ class Viewpoint(Pose):
 
     def targets(self, truth: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 3 2"]:
         """(cos, sin) of the angles; the azimuth is shifted first."""
-        angles = torch.from_numpy(viewpoint_angles(truth.double().numpy())) + self.shift
+        angles = torch.from_numpy(viewpoint_angles(truth.double().cpu().numpy())) + self.shift
         return torch.stack([angles.cos(), angles.sin()], dim=-1).to(truth)
 
     def answer(self, points: Float[Tensor, "batch 3 2"]) -> Float[Tensor, "batch 4"]:

@@ -1,0 +1,1 @@
+"""Images of meshes: grey, with a normal per pixel, in any rotation."""

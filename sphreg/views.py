@@ -1,0 +1,140 @@
+"""Views in an LMDB file: encoded images, or encoded maps of normals, by key."""
+
+import io
+import os
+import threading
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import simplejpeg
+from jaxtyping import Float32, UInt8
+from PIL import Image
+
+from sphreg.errors import UserError
+from sphreg.render.camera import decode_normals
+
+# These shape the file: the same items give the same bytes as long as both stay.
+MAP_SIZE = 1 << 40  # bytes that a file can grow to; only what is used is written
+TRANSACTION = 1000  # items
+
+_environments: dict[str, tuple[int, lmdb.Environment]] = {}  # by file, with the process that opened it
+_opening = threading.Lock()
+
+
+class Views:
+    """Reads what `write_views` wrote. Leaves no lock file, and may be pickled, forked and shared by threads.
+
+    Attributes:
+        path: the LMDB file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Raises:
+            UserError: it is missing, cut short or no LMDB file.
+        """
+        self.path = path
+        _environment(path)
+
+    @property
+    def keys(self) -> list[str]:
+        """All keys, sorted."""
+        with _environment(self.path).begin() as transaction:
+            return [bytes(key).decode() for key in transaction.cursor().iternext(values=False)]
+
+    def __len__(self) -> int:
+        """The number of views."""
+        entries: int = _environment(self.path).stat()["entries"]
+        return entries
+
+    def __contains__(self, key: str) -> bool:
+        """Whether there is a view with this key."""
+        return self._get(key) is not None
+
+    def __getitem__(self, key: str) -> bytes:
+        """The encoded view.
+
+        Raises:
+            KeyError: there is none with this key.
+        """
+        value = self._get(key)
+        if value is None:
+            raise KeyError(f"{self.path} has no view {key!r}")
+        return value
+
+    def image(self, key: str) -> UInt8[np.ndarray, "h w"]:
+        """One grey image, decoded from JPEG."""
+        return simplejpeg.decode_jpeg(self[key], "GRAY")[..., 0]
+
+    def images(self, keys: Iterable[str]) -> UInt8[np.ndarray, "n h w"]:
+        """The grey images of at least one key."""
+        return np.stack([self.image(key) for key in keys])
+
+    def normals(self, key: str) -> Float32[np.ndarray, "h w 3"]:
+        """One map of unit normals in camera coordinates, decoded from PNG; the zero vector where there is no object."""
+        return decode_normals(np.asarray(Image.open(io.BytesIO(self[key]))))
+
+    def _get(self, key: str) -> bytes | None:
+        with _environment(self.path).begin() as transaction:
+            value: bytes | None = transaction.get(key.encode())
+            return value
+
+
+def write_views(path: Path, items: Iterable[tuple[str, bytes]]) -> None:
+    """Write an LMDB file. The same items give the same bytes.
+
+    Args:
+        path: the file, which is replaced if it exists.
+        items: keys, in ascending order, and what they stand for.
+
+    Raises:
+        ValueError: a key is not after the one before it.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)  # pages of an older file would be reused, in another order
+    with lmdb.open(str(partial), subdir=False, lock=False, map_size=MAP_SIZE, sync=False) as environment:
+        rest = iter(items)
+        while chunk := list(islice(rest, TRANSACTION)):
+            with environment.begin(write=True) as transaction:
+                for key, value in chunk:
+                    if not transaction.put(key.encode(), value, append=True):
+                        raise ValueError(f"the keys are not in ascending order at {key!r}")
+        environment.sync(True)
+    os.replace(partial, path)
+    with _opening:
+        if old := _environments.pop(os.path.realpath(path), None):
+            old[1].close()
+
+
+def _environment(path: Path) -> lmdb.Environment:
+    """The one environment of a file in this process. LMDB allows no second, and none that a fork took along."""
+    file, process = os.path.realpath(path), os.getpid()
+    with _opening:
+        opener, environment = _environments.get(file, (None, None))
+        if environment is None or opener != process:
+            if environment is not None:
+                environment.close()
+            environment = _open(path)
+            _environments[file] = process, environment
+    return environment
+
+
+def _open(path: Path) -> lmdb.Environment:
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file.")
+    try:
+        # Without `lock=False` a lock file would appear beside the views, which DVC takes for a change.
+        environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
+    except lmdb.Error as error:
+        raise UserError(f"{path}: it is no LMDB file ({error}).") from None
+    # LMDB does not look, and to read behind the end of the file kills the process.
+    expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    size = path.stat().st_size
+    if size < expected:
+        environment.close()
+        raise UserError(f"{path}: it is cut short, with {size} of {expected} bytes.")
+    return environment

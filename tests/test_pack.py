@@ -1,0 +1,211 @@
+"""Packing of shards that are written here by hand."""
+
+import csv
+import io
+import json
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+import simplejpeg
+from scipy.spatial.transform import Rotation
+
+from sphreg.config import Render
+from sphreg.errors import UserError
+from sphreg.pack import pack
+from sphreg.render.shards import read_index
+from sphreg.views import Views
+
+SETTINGS = Render(
+    seed=0,
+    size=16,
+    fov_deg=40.0,
+    train_views=3,
+    test_views=2,
+    train_normals=2,
+    test_normals=1,
+    jpeg_quality=95,
+    workers=None,
+)
+# "a.v002" is a name that falls between the keys of "a"; one has a comma; the skipped one has no shard.
+MESHES = [
+    ("a", "sofa", "train"),
+    ("a.v002", "sofa", "train"),
+    ("sofa, red", "sofa", "train"),
+    ("b", "bed", "train"),
+    ("z", "bed", "test"),
+    ("c", "sofa", "test"),
+]
+ENGINE = {"engine": "pencil", "version": "2B"}
+
+
+def image(mesh, view):
+    return b"jpeg %b %d" % (mesh.encode(), view)
+
+
+def normals(mesh, view):
+    return b"png %b %d" % (mesh.encode(), view)
+
+
+def quaternions(mesh, n):
+    return Rotation.random(n, np.random.default_rng(zlib.crc32(mesh.encode()))).as_quat(canonical=True)
+
+
+def write_shard(path, mesh, views, with_normals):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(["view", "qw", "qx", "qy", "qz"])
+    with zipfile.ZipFile(path, "w") as shard:
+        for view, (x, y, z, w) in enumerate(quaternions(mesh, views).tolist(), start=1):
+            shard.writestr(f"v{view:03d}.jpg", image(mesh, view))
+            if view <= with_normals:
+                shard.writestr(f"v{view:03d}.png", normals(mesh, view))
+            rows.writerow([f"v{view:03d}", w, x, y, z])
+        shard.writestr("quaternions.csv", table.getvalue())
+
+
+@pytest.fixture
+def folders(tmp_path):
+    meshes, shards = tmp_path / "meshes", tmp_path / "shards"
+    meshes.mkdir()
+    with (meshes / "index.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["mesh", "category", "split", "path", "vertices", "faces", "source", "problem"])
+        for mesh, category, split in MESHES:
+            rows.writerow([mesh, category, split, f"{category}/{split}/{mesh}.off", 8, 12, "x", ""])
+            counts = (3, 2) if split == "train" else (2, 1)
+            write_shard(shards / category / split / f"{mesh}.zip", mesh, *counts)
+        rows.writerow(["bad", "bath", "test", "", "", "", "x", "has no faces"])
+    (shards / "engine.json").write_text(json.dumps(ENGINE))
+    return shards, meshes, tmp_path / "so3"
+
+
+def expected_keys(split, counts):
+    return sorted(f"{mesh}.v{view:03d}" for mesh, _, s in MESHES if s == split for view in range(1, counts + 1))
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_dataset_is_six_files_and_their_description(folders):
+    pack(*folders, SETTINGS)
+    names = ["info.json", *(f"{s}{end}" for s in ("test", "train") for end in (".csv", ".lmdb", ".normals.lmdb"))]
+    assert sorted(path.name for path in folders[2].iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize(("split", "views", "with_normals"), [("train", 3, 2), ("test", 2, 1)])
+def test_images_and_normals_are_found_by_their_keys(folders, split, views, with_normals):
+    pack(*folders, SETTINGS)
+    for name, count, content in (split, views, image), (f"{split}.normals", with_normals, normals):
+        packed = Views(folders[2] / f"{name}.lmdb")
+        assert packed.keys == expected_keys(split, count)
+        for key in packed.keys:
+            mesh, _, view = key.rpartition(".v")
+            assert packed[key] == content(mesh, int(view))
+
+
+@pytest.mark.parametrize(("split", "views"), [("train", 3), ("test", 2)])
+def test_the_table_has_a_row_per_view(folders, split, views):
+    pack(*folders, SETTINGS)
+    header = (folders[2] / f"{split}.csv").read_text().splitlines()[0]
+    assert header == "key,category,mesh,qw,qx,qy,qz,azimuth_deg,elevation_deg,tilt_deg"
+    rows = read_csv(folders[2] / f"{split}.csv")
+    assert [row["key"] for row in rows] == expected_keys(split, views)
+    categories = {mesh: category for mesh, category, _ in MESHES}
+    for row in rows:
+        mesh, _, view = row["key"].rpartition(".v")
+        assert (row["mesh"], row["category"]) == (mesh, categories[mesh])
+        quaternion = [float(row[f"q{axis}"]) for axis in "xyzw"]
+        assert quaternion == quaternions(mesh, views)[int(view) - 1].tolist()  # to the last bit
+
+
+def test_the_viewpoint_in_the_table_is_the_rotation(folders):
+    pack(*folders, SETTINGS)
+    for row in read_csv(folders[2] / "train.csv"):
+        azimuth, elevation, tilt = (float(row[f"{angle}_deg"]) for angle in ("azimuth", "elevation", "tilt"))
+        product = [
+            Rotation.from_euler(axis, angle, degrees=True)
+            for axis, angle in (("z", tilt), ("x", elevation - 90), ("z", -azimuth))
+        ]
+        rotation = Rotation.from_quat([float(row[f"q{axis}"]) for axis in "xyzw"])
+        assert (product[0] * product[1] * product[2] * rotation.inv()).magnitude() < 1e-12
+        assert -180 <= azimuth < 180
+        assert -90 <= elevation <= 90
+        assert -180 <= tilt < 180
+
+
+def test_the_description_counts_and_names_what_matters(folders):
+    pack(*folders, SETTINGS)
+    info = json.loads((folders[2] / "info.json").read_text())
+    assert info["categories"] == ["bed", "sofa"]
+    assert info["counts"] == {
+        "train": {"bed": {"meshes": 1, "views": 3, "normals": 2}, "sofa": {"meshes": 3, "views": 9, "normals": 6}},
+        "test": {"bed": {"meshes": 1, "views": 2, "normals": 1}, "sofa": {"meshes": 1, "views": 2, "normals": 1}},
+    }
+    assert info["render"]["size"] == 16
+    assert "workers" not in info["render"]
+    assert info["camera"]["distance"] == pytest.approx(1 / np.sin(np.radians(20)))
+    assert info["engine"] == ENGINE
+    assert info["software"]["simplejpeg"] == simplejpeg.__version__
+    assert "re-render" in info["note"]
+
+
+def test_packing_twice_gives_the_same_bytes(folders):
+    shards, meshes, out = folders
+    pack(shards, meshes, out, SETTINGS)
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    pack(shards, meshes, out, SETTINGS.model_copy(update={"workers": 7}))
+    pack(shards, meshes, out.with_name("again"), SETTINGS)
+    for folder in out, out.with_name("again"):
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+
+
+def test_a_split_may_be_without_normals(folders):
+    pack(*folders, SETTINGS.model_copy(update={"test_normals": 0}))
+    assert len(Views(folders[2] / "test.normals.lmdb")) == 0
+    assert len(Views(folders[2] / "test.lmdb")) == 4
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    at = content.index(b"jpeg z 1")
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda shard: shard.unlink(), r"z\.zip: the shard is missing or damaged"),
+        (lambda shard: shard.write_bytes(shard.read_bytes()[:-30]), r"z\.zip: the shard is missing or damaged"),
+        (lambda shard: shard.write_bytes(b""), r"z\.zip: the shard is missing or damaged"),
+        (damage, r"z\.zip: the shard is missing or damaged \(Bad CRC-32"),
+        (lambda shard: write_shard(shard, "z", 5, 1), r"z\.zip: it has 5 views, and the settings ask for 2"),
+        (lambda shard: write_shard(shard, "z", 2, 0), r"z\.zip: the shard is missing or damaged .*v001\.png"),
+        (lambda shard: (shard.parents[2] / "engine.json").unlink(), r"engine\.json: it cannot be read"),
+    ],
+)
+def test_a_bad_shard_is_named(folders, spoil, message):
+    spoil(folders[0] / "bed" / "test" / "z.zip")
+    with pytest.raises(UserError, match=message):
+        pack(*folders, SETTINGS)
+
+
+def test_meshes_that_were_skipped_are_left_out(folders):
+    assert [entry.mesh for entry in read_index(folders[1])] == [mesh for mesh, _, _ in MESHES]
+
+
+def test_an_index_without_meshes_is_refused(folders):
+    shards, meshes, out = folders
+    index = meshes / "index.csv"
+    lines = index.read_text().splitlines()
+    index.write_text("\n".join([lines[0], lines[-1]]))
+    with pytest.raises(UserError, match=r"index\.csv: it lists no mesh"):
+        pack(shards, meshes, out, SETTINGS)
+    index.unlink()
+    with pytest.raises(UserError, match=r"index\.csv: it cannot be read"):
+        pack(shards, meshes, out, SETTINGS)
