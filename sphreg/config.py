@@ -148,7 +148,7 @@ class Params(Section):
     meshes: Meshes
     render: Render
     train: Train
-    head_settings: dict[str, dict[TaskName, dict[str, Any]]]
+    head_settings: dict[str, dict[str, dict[str, Any]]]
     evaluate: Evaluate
 
     @model_validator(mode="after")
@@ -158,6 +158,9 @@ class Params(Section):
                 raise ValueError(f"heads has {name!r}, allowed: {', '.join(HEADS)}")
             if name not in self.head_settings:
                 raise ValueError(f"head_settings has no entry {name!r}; {{}} does where a head has no settings")
+            for task in self.head_settings[name]:
+                if task not in Train.model_fields:
+                    raise ValueError(f"head_settings.{name} has {task!r}, allowed: {', '.join(Train.model_fields)}")
         if self.head not in self.heads:
             raise ValueError(f"head is {self.head!r}, allowed: {', '.join(self.heads)} (the list heads)")
         return self

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sphreg import heads, networks
-from sphreg.config import NormalsTraining, RotationTraining, Section, TaskName, ViewpointTraining
+from sphreg.config import NormalsTraining, Params, RotationTraining, Section, TaskName, ViewpointTraining
 from sphreg.errors import UserError
 from sphreg.samples import Batch, Samples
 from sphreg.tasks import TASKS
@@ -31,6 +31,20 @@ class ModelConfig(Section):
     seed: int
     train: RotationTraining | ViewpointTraining | NormalsTraining
     head_settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, params: Params, task: str, head: str, categories: list[str]) -> "ModelConfig":
+        """The part of all settings that concerns one task and one head."""
+        return cls.model_validate(
+            {
+                "task": task,
+                "head": head,
+                "categories": categories,
+                "seed": params.seed,
+                "train": getattr(params.train, task),
+                "head_settings": params.head_settings[head].get(task, {}),
+            }
+        )
 
 
 class Model:

@@ -53,6 +53,10 @@ class ResNet18(ResNet, Backbone):
 
     channels = (64, 64, 128, 256, 512)
     pooled = 1
+    conv1: nn.Module
+    bn1: nn.Module
+    relu: nn.Module
+    maxpool: nn.Module
 
     def __init__(self) -> None:
         super().__init__(BasicBlock, [2, 2, 2, 2])
@@ -62,8 +66,8 @@ class ResNet18(ResNet, Backbone):
         """The maps after the first convolution and after each of the four layers."""
         maps = [self.relu(self.bn1(self.conv1(images.expand(-1, 3, -1, -1))))]
         x = self.maxpool(maps[0])
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            x = layer(x)
+        for name in ("layer1", "layer2", "layer3", "layer4"):
+            x = self.get_submodule(name)(x)
             maps.append(x)
         return maps
 

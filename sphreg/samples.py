@@ -31,6 +31,7 @@ class Samples:
 
     Attributes:
         table: a row per view, with the columns of the split's CSV.
+        categories: their places are the numbers of the categories in a batch.
     """
 
     def __init__(self, table: pd.DataFrame, categories: list[str], images: Views, normals: Views | None):
@@ -39,18 +40,25 @@ class Samples:
             raise UserError(f"{images.path}: category {min(unknown)!r} is unknown, allowed: {', '.join(categories)}")
         self.table = table
         self._images, self._normals = images, normals
-        self._all_categories = categories
+        self.categories = categories
         self._categories = torch.tensor([categories.index(name) for name in table["category"]])
         self._quaternions = torch.from_numpy(table[["qx", "qy", "qz", "qw"]].to_numpy())
 
     @classmethod
-    def read(cls, data: Path, split: str, categories: list[str], with_normals: bool) -> "Samples":
+    def read(cls, data: Path, split: str, with_normals: bool, categories: list[str] | None = None) -> "Samples":
         """All views of a split of the packed dataset; those with normals where these are the truth.
+
+        Args:
+            data: the packed dataset.
+            split: train or test.
+            with_normals: whether the truth is the normals, or else the rotation.
+            categories: those that a model knows; None: those of the split, sorted.
 
         Raises:
             UserError: there is no such view, or one has a category that is not among `categories`.
         """
         table = pd.read_csv(data / f"{split}.csv", dtype={"category": str, "mesh": str}, keep_default_na=False)
+        categories = categories or sorted(table["category"].unique())
         normals = Views(data / f"{split}.normals.lmdb") if with_normals else None
         if normals is not None:
             table = table[table["key"].isin(set(normals.keys))]
@@ -70,7 +78,7 @@ class Samples:
 
     def _where(self, rows: pd.Series) -> "Samples":
         table = self.table[rows].reset_index(drop=True)
-        return type(self)(table, self._all_categories, self._images, self._normals)
+        return type(self)(table, self.categories, self._images, self._normals)
 
     def batch(self, rows: Int64[Tensor, "batch"]) -> "Batch":
         """The samples of these rows of the table."""

@@ -1,6 +1,7 @@
 """The table of all heads against all tasks."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ from sphreg.metrics import Metrics
 from sphreg.summary import TRACKED, read_scores, rounded, tracked
 
 
-def table(results: Path, heads: list[str], tasks: list[str], data: Path, out: Path) -> None:
+def table(results: Path, heads: Sequence[str], tasks: Sequence[str], data: Path, out: Path) -> None:
     """Write `table.md` and `table.json` to `out`: the tracked metrics of each task for each head, from one seed.
 
     Args:
@@ -46,7 +47,7 @@ def table(results: Path, heads: list[str], tasks: list[str], data: Path, out: Pa
     write_whole(out / "table.json", (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _count_images(results: Path, heads: list[str], task: str) -> int:
+def _count_images(results: Path, heads: Sequence[str], task: str) -> int:
     keys = {head: list(pd.read_csv(results / head / task / "errors.csv", usecols=["key"])["key"]) for head in heads}
     for head in heads:
         if keys[head] != keys[heads[0]]:

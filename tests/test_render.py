@@ -16,8 +16,8 @@ from scipy.spatial.transform import Rotation
 from sphreg.config import Render
 from sphreg.errors import UserError
 from sphreg.pack import pack
-from sphreg.render.camera import Camera, decode_normals
 from sphreg.render import dataset
+from sphreg.render.camera import Camera, decode_normals
 from sphreg.render.engine import Engine, choose_engine, open_engine
 from sphreg.render.gl import GL, probe
 from sphreg.render.sampling import rotations

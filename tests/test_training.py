@@ -114,7 +114,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def samples_of(data: Path, task: str, split: str) -> Samples:
-    return Samples.read(data, split, CATEGORIES, with_normals=task == "normals")
+    return Samples.read(data, split, with_normals=task == "normals", categories=CATEGORIES)
 
 
 def config_of(task: str, head: str, seed: int = 0, **settings: Any) -> ModelConfig:
@@ -395,14 +395,14 @@ class TestSamples:
 
     def test_a_category_that_is_not_known(self, data: Path) -> None:
         with pytest.raises(UserError, match=r"category 'sofa' is unknown, allowed: bed, chair"):
-            Samples.read(data, "test", ["bed", "chair"], with_normals=False)
+            Samples.read(data, "test", with_normals=False, categories=["bed", "chair"])
 
     def test_a_split_without_normals(self, data: Path, tmp_path: Path) -> None:
         for name in "test.csv", "test.lmdb":
             (tmp_path / name).write_bytes((data / name).read_bytes())
         write_views(tmp_path / "test.normals.lmdb", [])
         with pytest.raises(UserError, match="the split test has no view with normals"):
-            Samples.read(tmp_path, "test", CATEGORIES, with_normals=True)
+            Samples.read(tmp_path, "test", with_normals=True)
 
 
 class TestTheLoop:
