@@ -44,7 +44,7 @@ def pack(shards: Path, meshes: Path, out: Path, settings: Render) -> None:
 
     Args:
         shards: the folder that `render_dataset` wrote.
-        meshes: the folder with the meshes' index.csv.
+        meshes: the folder with the meshes' index.csv and source.json.
         out: a folder; older files of the same names are replaced.
         settings: the section `render`, with which the shards were rendered.
 
@@ -69,7 +69,7 @@ def pack(shards: Path, meshes: Path, out: Path, settings: Render) -> None:
             }
             for category in categories
         }
-    info = json.dumps(_info(shards, settings, categories, counts), indent=2) + "\n"
+    info = json.dumps(_info(shards, meshes, settings, categories, counts), indent=2) + "\n"
     write_whole(out / "info.json", info.encode())
 
 
@@ -107,18 +107,25 @@ def _write_table(path: Path, views: list[View]) -> None:
     write_whole(path, file.getvalue().encode())
 
 
-def _info(shards: Path, settings: Render, categories: list[str], counts: dict[str, Any]) -> dict[str, Any]:
+def _read_facts(path: Path) -> dict[str, Any]:
     try:
-        engine = json.loads((shards / "engine.json").read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{shards / 'engine.json'}: it cannot be read ({error}); render again.") from None
+        raise UserError(f"{path}: it cannot be read ({error}); run the stage before again.") from None
+    return facts
+
+
+def _info(
+    shards: Path, meshes: Path, settings: Render, categories: list[str], counts: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "note": NOTE,
+        "source": _read_facts(meshes / "source.json")["source"],
         "categories": categories,
         "counts": counts,
         "render": settings.model_dump(exclude={"workers"}),  # their number changes nothing
         "camera": {"distance": Camera(settings.size, settings.fov_deg).distance},
         "shading": {"ambient": AMBIENT, "headlight": HEADLIGHT, "background": BACKGROUND},
-        "engine": engine,
+        "engine": _read_facts(shards / "engine.json"),
         "software": {name: version(name) for name in ("sphreg", "numpy", "scipy", "pillow", "simplejpeg", "lmdb")},
     }

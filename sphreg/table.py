@@ -35,7 +35,8 @@ def table(results: Path, heads: Sequence[str], tasks: Sequence[str], data: Path,
     info = json.loads((data / "info.json").read_text(encoding="utf-8"))
     size = info["render"]["size"]
     caption = (
-        f"Images of {size} x {size} pixels; categories {', '.join(info['categories'])}; one seed; best values in bold. "
+        f"Meshes: {info['source']}; categories {', '.join(info['categories'])}; images of {size} x {size} pixels; one "
+        "seed; best values in bold. "
         "Rotation and viewpoint: means over the categories of their medians and accuracies. Normals: over all pixels. "
         "Acc@x: the fraction of errors below x."
     )

@@ -78,6 +78,7 @@ def folders(tmp_path):
             counts = (3, 2) if split == "train" else (2, 1)
             write_shard(shards / category / split / f"{mesh}.zip", mesh, *counts)
         rows.writerow(["bad", "bath", "test", "", "", "", "x", "has no faces"])
+    (meshes / "source.json").write_text(json.dumps({"source": "folder", "path": "here"}))
     (shards / "engine.json").write_text(json.dumps(ENGINE))
     return shards, meshes, tmp_path / "so3"
 
@@ -141,6 +142,7 @@ def test_the_viewpoint_in_the_table_is_the_rotation(folders):
 def test_the_description_counts_and_names_what_matters(folders):
     pack(*folders, SETTINGS)
     info = json.loads((folders[2] / "info.json").read_text())
+    assert info["source"] == "folder"
     assert info["categories"] == ["bed", "sofa"]
     assert info["counts"] == {
         "train": {"bed": {"meshes": 1, "views": 3, "normals": 2}, "sofa": {"meshes": 3, "views": 9, "normals": 6}},

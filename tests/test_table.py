@@ -35,7 +35,7 @@ def write_normals(folder: Path, bins: list[int]) -> None:
 
 def write_data(folder: Path) -> Path:
     folder.mkdir()
-    info = {"render": {"size": 48}, "categories": ["chair", "so|fa"], "note": NOTE}
+    info = {"render": {"size": 48}, "categories": ["chair", "so|fa"], "note": NOTE, "source": "furniture"}
     (folder / "info.json").write_text(json.dumps(info))
     return folder
 
