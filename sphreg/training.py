@@ -43,11 +43,12 @@ def train(config: ModelConfig, samples: Samples, out: Path) -> None:
     with torch.random.fork_rng():  # of the initial weights and of dropout
         torch.manual_seed(config.seed)
         model = Model(config)
-        optimizer, schedule = optimization(model.network, settings, math.ceil(len(learned) / settings.batch))
+        steps_per_epoch = max(1, len(learned) // settings.batch)  # a rest of a few images would be a noisy step
+        optimizer, schedule = optimization(model.network, settings, settings.epochs * steps_per_epoch)
         for epoch in range(1, settings.epochs + 1):
             model.network.train()
             steps, start = [], time.perf_counter()
-            batches = torch.randperm(len(learned), generator=order).split(settings.batch)
+            batches = torch.randperm(len(learned), generator=order).split(settings.batch)[:steps_per_epoch]
             for rows in tqdm(batches, f"epoch {epoch}/{settings.epochs}", unit="batch", leave=False, disable=None):
                 lr = optimizer.param_groups[0]["lr"]
                 steps.append(step(model, optimizer, learned.batch(rows).to(model.device)))
@@ -65,13 +66,12 @@ def train(config: ModelConfig, samples: Samples, out: Path) -> None:
                 model.save(out / "best.safetensors")
 
 
-def optimization(network: nn.Module, settings: Training, steps_per_epoch: int) -> tuple[Optimizer, LRScheduler]:
+def optimization(network: nn.Module, settings: Training, steps: int) -> tuple[Optimizer, LRScheduler]:
     """The optimizer, and the schedule that is stepped after each batch."""
     optimizers: dict[str, Callable[..., Optimizer]] = {"adamw": AdamW, "adam": Adam, "sgd": partial(SGD, momentum=0.9)}
     optimizer = optimizers[settings.optimizer](
         network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
     )
-    steps = settings.epochs * steps_per_epoch
     match settings.schedule:
         case "onecycle":
             return optimizer, OneCycleLR(optimizer, settings.lr, steps)

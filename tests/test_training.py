@@ -5,7 +5,6 @@ import io
 import json
 import math
 import pickle
-import random
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +26,7 @@ from sphreg.heads import HEADS
 from sphreg.heads.base import Head
 from sphreg.heads.direct import Direct
 from sphreg.model import Model, ModelConfig
-from sphreg.samples import Samples
+from sphreg.samples import Batch, Samples
 from sphreg.training import optimization, step, train
 from sphreg.views import write_views
 
@@ -338,12 +337,8 @@ class TestSeeds:
             assert self.weights(data, tmp_path / "other", 1, task) != first
 
     def test_the_global_generators_are_left_alone(self, data: Path, tmp_path: Path) -> None:
-        def states() -> tuple[bytes, bytes, bytes]:
-            return (
-                torch.get_rng_state().numpy().tobytes(),
-                pickle.dumps(np.random.get_state()),
-                pickle.dumps(random.getstate()),
-            )
+        def states() -> tuple[bytes, bytes]:  # not Python's own: beartype draws from it
+            return torch.get_rng_state().numpy().tobytes(), pickle.dumps(np.random.get_state())
 
         before = states()
         self.weights(data, tmp_path, 0)
@@ -416,6 +411,32 @@ class TestTheLoop:
         assert [row["validation_median_deg"] for row in read_csv(tmp_path / "log.csv")] == ["", ""]
         assert (tmp_path / "best.safetensors").read_bytes() == (tmp_path / "last.safetensors").read_bytes()
 
+    @pytest.mark.parametrize(("batch", "sizes"), [(16, [16] * 4), (20, [20] * 3), (100, [64])])
+    def test_an_epoch_sees_each_of_the_64_images_at_most_once_in_an_order_that_no_head_alters(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, sizes: list[int]
+    ) -> None:
+        """Whole batches alone, if there is one: the rest waits for another epoch."""
+        orders: dict[str, list[Tensor]] = {"direct": [], "sexp": []}
+
+        def recording(model: Model, optimizer: torch.optim.Optimizer, batch: Batch) -> dict[str, Tensor]:
+            orders[model.config.head].append(batch.truth)
+            return step(model, optimizer, batch)
+
+        monkeypatch.setattr("sphreg.training.step", recording)
+        for head in orders:
+            train(config_of("rotation", head, epochs=2, batch=batch), samples_of(data, "rotation", "train"), tmp_path)
+        assert [len(truth) for truth in orders["direct"]] == sizes + sizes
+        assert all(torch.equal(a, b) for a, b in zip(orders["direct"], orders["sexp"], strict=True))
+        first, second = torch.cat(orders["direct"]).chunk(2)
+        assert not torch.equal(first, second)
+        learned, _ = samples_of(data, "rotation", "train").hold_out(0.2)
+        assert len(learned) == 64
+        expected = set(map(tuple, learned.batch(torch.arange(64)).truth.tolist()))
+        for epoch in first, second:
+            seen = set(map(tuple, epoch.tolist()))
+            assert len(seen) == sum(sizes)
+            assert seen <= expected
+
     def test_a_loss_that_explodes(self, data: Path, tmp_path: Path) -> None:
         config = config_of("rotation", "direct", lr=1e30, optimizer="sgd", schedule="constant", epochs=5)
         with pytest.raises(UserError, match=r"the loss is (nan|inf) in epoch \d; try a lower train\.rotation\.lr"):
@@ -433,7 +454,7 @@ class TestTheLoop:
     def test_the_learning_rate_of_each_step(self, optimizer: str, schedule: str) -> None:
         settings = config_of("rotation", "flat", optimizer=optimizer, schedule=schedule, epochs=3, lr=0.6).train
         network = torch.nn.Linear(2, 1)
-        built, plan = optimization(network, settings, steps_per_epoch=4)
+        built, plan = optimization(network, settings, steps=12)
         assert type(built).__name__.lower() == optimizer
         assert built.param_groups[0]["weight_decay"] == settings.weight_decay
         if optimizer == "sgd":
@@ -478,7 +499,7 @@ class TestTheLoop:
                 norms.append(math.hypot(*o.grad.tolist()))
                 losses.append(loss.item())
         count = len(norms) if task == "normals" else 4
-        optimizer, _ = optimization(model.network, model.config.train, steps_per_epoch=1)
+        optimizer, _ = optimization(model.network, model.config.train, steps=2)
         report = step(model, optimizer, batch)
         assert report["grad_norm"].item() == pytest.approx(math.fsum(norms) / count, rel=1e-4)
         assert report["loss"].item() == pytest.approx(math.fsum(losses) / count, rel=1e-4)

@@ -30,7 +30,7 @@ class Viewpoint(Pose):
 
     def answer(self, points: Float[Tensor, "batch 3 2"]) -> Float[Tensor, "batch 4"]:
         """The rotation of the three angles."""
-        angles = torch.atan2(points[..., 1], points[..., 0]).double() - self.shift
+        angles = torch.atan2(points[..., 1], points[..., 0]).double().cpu() - self.shift
         return torch.from_numpy(viewpoint_quaternions(angles.numpy())).to(points)
 
     def columns(self, points: Float[Tensor, "batch 3 2"]) -> dict[str, np.ndarray]:
