@@ -98,5 +98,5 @@ class Model:
                 model = cls(config.model_copy(update={"train": config.train.model_copy(update={"weights": None})}))
             model.network.load_state_dict(load_file(weights))
         except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-            raise UserError(f"{weights}: no model can be read from it: {str(error).splitlines()[0]}") from None
+            raise UserError(f"{weights}: no model can be read from it: {' '.join(str(error).split())}") from None
         return model

@@ -182,7 +182,7 @@ def load_weights(backbone: Backbone, weights: str) -> None:
             state = load_file(weights)
         backbone.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())
         raise UserError(f"weights {weights!r} do not fill the backbone {type(backbone).__name__}: {reason}") from None
 
 

@@ -57,7 +57,10 @@ def train(config: ModelConfig, samples: Samples, out: Path) -> None:
             row = {"epoch": epoch, "lr": lr} | summary(steps)
             if not math.isfinite(row["loss"]):
                 raise UserError(f"the loss is {row['loss']} in epoch {epoch}; try a lower train.{config.task}.lr.")
-            row |= {"validation_median_deg": median_error(model, held_out), "images_per_s": len(learned) / seconds}
+            row |= {
+                "validation_median_deg": median_error(model, held_out),
+                "images_per_s": sum(map(len, batches)) / seconds,
+            }
             log.append(row)
             print(", ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
             pd.DataFrame(log).to_csv(out / "log.csv", index=False)

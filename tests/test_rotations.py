@@ -203,3 +203,9 @@ class TestAngleBetween:
         x, y = torch.eye(3)[:2]
         a, b = (v.expand(*batch, 3) for v in (x, y))
         torch.testing.assert_close(angle_between(a, b), torch.full(batch, math.pi / 2))
+
+
+def test_a_zero_quaternion_is_no_rotation_and_has_no_error() -> None:
+    """It would otherwise score 0 degrees, as atan2(0, 0) is 0."""
+    one, nothing = torch.tensor([0.0, 0.0, 0.0, 1.0]), torch.zeros(4)
+    assert geodesic_angle(torch.stack([one, nothing]), torch.stack([one, one])).isnan().tolist() == [False, True]
