@@ -14,7 +14,8 @@ Camera
 Objects
     z up, the front towards -y: the headboard of a bed and the back of a chair lie at +y. Centred on the centre of the
     bounding box, and scaled so that the sphere about it that holds all vertices has radius 1. The distance makes this
-    sphere fit the image, so that no rotation cuts the object.
+    sphere fit the image, so that no rotation cuts the object. The meshes of ModelNet10 are taken as they are: its
+    desks, monitors and sofas face along x, so that azimuth 0 sees them from the side.
 
 Shading
     A headlight: grey = 0.3 + 0.6 |n . v|, v the unit ray to the camera; white background; 2 x 2 sub-samples averaged.
