@@ -309,6 +309,7 @@ def write_meshes(folder, meshes):
         table = csv.writer(file)
         table.writerow(["mesh", "category", "split", "path", "vertices", "faces", "source", "problem"])
         table.writerows(rows)
+    (folder / "source.json").write_text('{"source": "folder"}')
     return folder
 
 
