@@ -4,19 +4,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from sphreg.errors import UserError
 from sphreg.heads import HEADS, settings_of
 
-Natural = Annotated[int, Field(ge=0)]
+
+def _number(value: Any) -> Any:
+    """YAML takes 1e-3, without a point, for a text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Count = Annotated[int, Field(ge=1)]
-# Not strict, as YAML reads 1e-3 as a text.
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=False)]
-Share = Annotated[float, Field(ge=0, lt=1, strict=False)]
-Degrees = Annotated[float, Field(ge=-180, le=180, strict=False)]
+Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[Number, Field(ge=0, lt=1)]
+Degrees = Annotated[Number, Field(ge=-180, le=180)]
 TaskName = Literal["rotation", "viewpoint", "normals"]
 
 
@@ -29,7 +38,7 @@ class Section(BaseModel):
 class Furniture(Section):
     """Generated meshes, counted per category."""
 
-    seed: Natural
+    seed: Seed
     train: Count
     test: Count
 
@@ -63,13 +72,13 @@ class Meshes(Section):
 class Render(Section):
     """The images: how many, from where, and how they are stored."""
 
-    seed: Natural
+    seed: Seed
     size: Annotated[int, Field(ge=8, le=2048)]
-    fov_deg: Annotated[float, Field(ge=1, le=120, strict=False)]
+    fov_deg: Annotated[Number, Field(ge=1, le=120)]
     train_views: Count
     test_views: Count
-    train_normals: Natural
-    test_normals: Natural
+    train_normals: Count
+    test_normals: Count
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
     workers: Count | None
 
@@ -142,7 +151,7 @@ class Params(Section):
     """The whole of params.yaml. What a head's settings are says its own file: see `check_heads`."""
 
     head: str
-    seed: Natural
+    seed: Seed
     tasks: Annotated[list[TaskName], Field(min_length=1)]
     heads: Annotated[list[str], Field(min_length=1)]
     meshes: Meshes
@@ -152,7 +161,15 @@ class Params(Section):
     evaluate: Evaluate
 
     @model_validator(mode="after")
-    def _heads_are_known(self) -> "Params":
+    def _tasks_and_heads_are_known(self) -> "Params":
+        if sorted(self.tasks) != sorted(Train.model_fields):
+            raise ValueError(
+                f"tasks is {self.tasks}, allowed: {', '.join(Train.model_fields)}, as the report needs all"
+            )
+        if len(set(self.heads)) < len(self.heads):
+            raise ValueError(f"heads is {self.heads}, allowed: each head once")
+        if unknown := set(self.head_settings) - set(HEADS):
+            raise ValueError(f"head_settings has {min(unknown)!r}, allowed: {', '.join(HEADS)}")
         for name in self.heads:
             if name not in HEADS:
                 raise ValueError(f"heads has {name!r}, allowed: {', '.join(HEADS)}")

@@ -105,9 +105,9 @@ def _write_meshes(source: Source, folder: Path) -> list[dict[str, Any]]:
         try:
             if not found.file.isprintable():
                 raise UserError("has a character in its name that cannot be printed")
+            mesh = normalise(found.read(), source.up)
             if (other := files.setdefault(found.mesh, found.file)) != found.file:
                 raise UserError(f"has the name of {other}, and a name stands for one mesh")
-            mesh = normalise(found.read(), source.up)
         except UserError as error:
             rows[-1]["problem"] = str(error)
             continue

@@ -27,4 +27,5 @@ def run(stage: Callable[..., None]) -> None:
     try:
         stage(load("params.yaml"), **arguments)
     except UserError as error:
+        os.utime("params.yaml")  # or `git checkout` may overlook a change that DVC made within the second
         sys.exit(str(error))

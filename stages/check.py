@@ -9,9 +9,13 @@ from stages import run
 
 def main(params: Params, out: Path) -> None:
     """Check params.yaml; write a marker to OUT."""
-    folder = Path(params.meshes.folder.path)
-    if params.meshes.source == "folder" and not folder.is_dir():
-        raise UserError(f"params.yaml: meshes.folder.path is {str(folder)!r}, allowed: a folder that exists.")
+    folder = params.meshes.folder.path
+    if not Path(folder).is_dir():  # for any source, as DVC watches it
+        raise UserError(f"params.yaml: meshes.folder.path is {folder!r}, allowed: a folder that exists.")
+    for task, settings in params.train:
+        if settings.weights not in (None, "imagenet") and not Path(settings.weights).is_file():
+            where = f"params.yaml: train.{task}.weights is {settings.weights!r}"
+            raise UserError(f"{where}, allowed: null, imagenet or a file that exists.")
     check_heads(params, "params.yaml")
     out.write_text("All settings are known and allowed.\n")
 

@@ -1,5 +1,6 @@
 """Stage `train`: one task with one head."""
 
+import json
 from pathlib import Path
 
 from sphreg.config import Params
@@ -11,8 +12,9 @@ from stages import run
 
 def main(params: Params, task: str, head: str, data: Path, out: Path) -> None:
     """Train the task TASK with the head HEAD on the packed dataset DATA; write weights, config and log to OUT."""
-    samples = Samples.read(data, "train", with_normals=task == "normals")
-    train(ModelConfig.of(params, task, head, samples.categories), samples, out)
+    categories = json.loads((data / "info.json").read_text())["categories"]  # also those that only the test has
+    samples = Samples.read(data, "train", with_normals=task == "normals", categories=categories)
+    train(ModelConfig.of(params, task, head, categories), samples, out)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from sphreg.spheres import Sphere
 class Settings(BaseModel):
     """A head's own settings; empty where it has none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Head(ABC):
