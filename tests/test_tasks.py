@@ -14,7 +14,7 @@ from sphreg import heads
 from sphreg.config import Train, load
 from sphreg.heads.base import Head
 from sphreg.spheres import Sphere
-from sphreg.tasks import TASKS, Normals, Rotation, Viewpoint, build
+from sphreg.tasks import TASKS, Normals, Rotation, Viewpoint
 from sphreg.tasks.base import Pose, Task
 
 TRAIN = load(Path(__file__).parents[1] / "params.yaml").train
@@ -88,13 +88,13 @@ class TestEveryTask:
         [("rotation", 1, Sphere(4, 3), 8), ("viewpoint", 3, Sphere(2), 4), ("normals", None, Sphere(3, 2), 4)],
     )
     def test_its_points_and_their_sphere(self, name: str, points: int | None, sphere: Sphere, classes: int) -> None:
-        built = build(name, TRAIN)
+        built = TASKS[name](getattr(TRAIN, name))
         assert (built.points, built.sphere, built.sphere.classes) == (points, sphere, classes)
 
     def test_each_gets_its_own_section_of_the_settings(self) -> None:
         assert list(TASKS) == list(Train.model_fields)
         for name in TASKS:
-            assert build(name, TRAIN).settings == getattr(TRAIN, name)
+            assert TASKS[name](getattr(TRAIN, name)).settings == getattr(TRAIN, name)
 
     @pytest.mark.parametrize("name", ["rotation", "viewpoint"])
     def test_losses_of_poses_are_summed_over_the_points_and_averaged_over_the_images(self, name: str) -> None:
