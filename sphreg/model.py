@@ -1,6 +1,5 @@
 """A network with the task and the head that it was trained for."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 from sphreg import heads, networks
 from sphreg.config import NormalsTraining, Params, RotationTraining, Section, TaskName, ViewpointTraining
 from sphreg.errors import UserError
+from sphreg.files import whole, write_whole
 from sphreg.samples import Batch, Samples
 from sphreg.tasks import TASKS
 
@@ -81,9 +81,9 @@ class Model:
     def save(self, weights: Path) -> None:
         """Write the weights, and the config beside them."""
         state = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
-        save_file(state, weights.with_suffix(".tmp"))
-        os.replace(weights.with_suffix(".tmp"), weights)
-        weights.with_name("config.json").write_text(self.config.model_dump_json(indent=2) + "\n")
+        with whole(weights) as partial:
+            save_file(state, partial)
+        write_whole(weights.with_name("config.json"), (self.config.model_dump_json(indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, weights: Path) -> "Model":

@@ -14,6 +14,7 @@ from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from sphreg.errors import UserError
+from sphreg.files import whole
 from sphreg.render.camera import decode_normals
 
 # These shape the file: the same items give the same bytes as long as both stay.
@@ -93,10 +94,20 @@ def write_views(path: Path, items: Iterable[tuple[str, bytes]]) -> None:
 
     Raises:
         ValueError: a key is not after the one before it.
+        UserError: the file cannot be written, as on a full disk. An older one is still there then.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)  # pages of an older file would be reused, in another order
-    with lmdb.open(str(partial), subdir=False, lock=False, map_size=MAP_SIZE, sync=False) as environment:
+    with whole(path) as partial:  # a new file each time: pages of an older one would be reused, in another order
+        try:
+            _write(partial, items)
+        except lmdb.Error as error:
+            raise UserError(f"{path}: it cannot be written ({error}).") from error
+    with _opening:
+        if old := _environments.pop(os.path.realpath(path), None):
+            old[1].close()
+
+
+def _write(path: Path, items: Iterable[tuple[str, bytes]]) -> None:
+    with lmdb.open(str(path), subdir=False, lock=False, map_size=MAP_SIZE, sync=False) as environment:
         rest = iter(items)
         while chunk := list(islice(rest, TRANSACTION)):
             with environment.begin(write=True) as transaction:
@@ -104,10 +115,6 @@ def write_views(path: Path, items: Iterable[tuple[str, bytes]]) -> None:
                     if not transaction.put(key.encode(), value, append=True):
                         raise ValueError(f"the keys are not in ascending order at {key!r}")
         environment.sync(True)
-    os.replace(partial, path)
-    with _opening:
-        if old := _environments.pop(os.path.realpath(path), None):
-            old[1].close()
 
 
 def _environment(path: Path) -> lmdb.Environment:
