@@ -70,8 +70,9 @@ class Meshes(Section):
 
 
 class Render(Section):
-    """The images: how many, from where, and how they are stored."""
+    """The images: what draws them, how many, from where, and how they are stored."""
 
+    engine: Literal["auto", "pyrender", "numba"]
     seed: Seed
     size: Annotated[int, Field(ge=8, le=2048)]
     fov_deg: Annotated[Number, Field(ge=1, le=120)]
@@ -80,7 +81,6 @@ class Render(Section):
     train_normals: Count
     test_normals: Count
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
-    workers: Count | None
 
     @model_validator(mode="after")
     def _views_have_the_normals(self) -> "Render":
@@ -147,6 +147,13 @@ class Evaluate(Section):
     batch: Count
 
 
+class Execution(Section):
+    """How work is spread, which changes no result."""
+
+    workers: Count | None
+    scheduler: Annotated[str, Field(min_length=1)] | None
+
+
 class Params(Section):
     """The whole of params.yaml. What a head's settings are says its own file: see `check_heads`."""
 
@@ -159,6 +166,7 @@ class Params(Section):
     train: Train
     head_settings: dict[str, dict[str, dict[str, Any]]]
     evaluate: Evaluate
+    execution: Execution
 
     @model_validator(mode="after")
     def _tasks_and_heads_are_known(self) -> "Params":

@@ -54,7 +54,6 @@ def pack(shards: Path, meshes: Path, out: Path, settings: Render) -> None:
     entries = read_index(meshes)
     categories = sorted({entry.category for entry in entries})
     counts: dict[str, Any] = {}
-    out.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         views = _read_views(shards, [entry for entry in entries if entry.split == split], settings)
         with_normals = [view for view in views if view.has_normals]
@@ -123,7 +122,7 @@ def _info(
         "source": _read_facts(meshes / "source.json")["source"],
         "categories": categories,
         "counts": counts,
-        "render": settings.model_dump(exclude={"workers"}),  # their number changes nothing
+        "render": settings.model_dump(exclude={"engine"}),  # which stands below, as it was found
         "camera": {"distance": Camera(settings.size, settings.fov_deg).distance},
         "shading": {"ambient": AMBIENT, "headlight": HEADLIGHT, "background": BACKGROUND},
         "engine": _read_facts(shards / "engine.json"),

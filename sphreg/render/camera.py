@@ -1,7 +1,7 @@
 """The camera and the shading, written once for every engine.
 
 Camera coordinates are OpenGL's: x right, y up, z towards the viewer, the camera at the origin and the object's centre
-at (0, 0, -distance). An engine draws SUPERSAMPLING x SUPERSAMPLING sub-samples a pixel and hands them to `pixels`.
+at (0, 0, -distance). `sphreg.render.pixels` makes pixels of the sub-samples that an engine draws.
 """
 
 import math
@@ -15,9 +15,6 @@ from jaxtyping import Float, Float32, Float64, UInt8
 AMBIENT = 0.3
 HEADLIGHT = 0.6
 BACKGROUND = 1.0
-
-SUPERSAMPLING = 2
-SUBSAMPLE = 1  # row and column, from the top left, of the sub-sample that gives a pixel its normal and its mask
 
 
 @dataclass(frozen=True)
@@ -78,20 +75,6 @@ class Camera:
         """Camera coordinates to pixels: x right, y down, the origin at the top left corner of the image."""
         x, y, z = np.moveaxis(points, -1, 0)
         return self.size / 2 * np.stack([1 - self.focal * x / z, 1 + self.focal * y / z], axis=-1)
-
-
-def pixels(
-    samples: UInt8[np.ndarray, "side side 4"],
-) -> tuple[UInt8[np.ndarray, "size size"], UInt8[np.ndarray, "size size 3"]]:
-    """The image and the encoded normals from sub-samples that hold a normal in RGB and a grey value in A.
-
-    Grey is averaged over a pixel's sub-samples; a normal never is, as the mean over an edge belongs to no face.
-    """
-    step = SUPERSAMPLING
-    grey = samples[..., 3].astype(np.uint16)
-    total = np.add.reduce([grey[row::step, column::step] for row, column in np.ndindex(step, step)])
-    image = (total + step**2 // 2) // step**2
-    return image.astype(np.uint8), samples[SUBSAMPLE::step, SUBSAMPLE::step, :3]
 
 
 def encode_normals(normals: Float[np.ndarray, "*n 3"]) -> UInt8[np.ndarray, "*n 3"]:

@@ -19,7 +19,9 @@ import numpy as np
 from jaxtyping import Float64, Int, UInt8
 
 from sphreg.errors import UserError
-from sphreg.render.camera import AMBIENT, BACKGROUND, HEADLIGHT, SUPERSAMPLING, Camera, pixels
+from sphreg.render.camera import AMBIENT, BACKGROUND, HEADLIGHT, Camera
+from sphreg.render.pixels import SUPERSAMPLING, pixels
+from sphreg.render.surface import visible
 
 PLATFORMS = {"egl": "libegl1 libgl1 libgl1-mesa-dri", "osmesa": "libosmesa6"}  # in order of trial, with apt packages
 
@@ -36,7 +38,7 @@ class GL:
     """
 
     def __init__(self, camera: Camera) -> None:
-        """Open the context, if this is the process's first engine.
+        """Open the context, if this is the process's first engine, on the platform of `probe`.
 
         Raises:
             UserError: no platform draws without a window.
@@ -62,27 +64,11 @@ class GL:
         faces: Int[np.ndarray, "f 3"],
         rotations: Float64[np.ndarray, "n 3 3"],
     ) -> Iterator[tuple[UInt8[np.ndarray, "size size"], UInt8[np.ndarray, "size size 3"]]]:
-        """Draw a mesh in each rotation.
-
-        Args:
-            vertices: in object coordinates, in the unit sphere.
-            faces: three vertices each, wound either way. Those without an area are left out.
-            rotations: from object to camera coordinates.
-
-        Yields:
-            The grey image and the normals, encoded as `camera.encode_normals` does, of each rotation.
-
-        Raises:
-            UserError: no face has an area.
-        """
+        """Draw a mesh in each rotation; see `Engine.render`."""
         from pyrender import Primitive
-        from trimesh.triangles import normals as face_normals
 
-        triangles = vertices[faces]
-        normals, has_area = face_normals(triangles)
-        if not has_area.any():
-            raise UserError("no face of the mesh has an area.")
-        mesh = Primitive(triangles[has_area].reshape(-1, 3), normals.repeat(3, axis=0))
+        faces, normals = visible(vertices, faces)
+        mesh = Primitive(vertices[faces].reshape(-1, 3), normals.repeat(3, axis=0))
         mesh._add_to_context()
         try:
             for rotation in rotations:
@@ -128,7 +114,8 @@ def probe() -> dict[str, str]:
             info: dict[str, str] = json.loads(trial.stdout)
             return info
         failures.append(f"{platform}: {(trial.stderr.splitlines() or [f'exit status {trial.returncode}'])[-1]}")
-    raise _unusable("; ".join(failures))
+    source = "from the variable PYOPENGL_PLATFORM, " if chosen else ""
+    raise _unusable(source + "; ".join(failures))
 
 
 def _unusable(reason: str) -> UserError:
@@ -139,6 +126,7 @@ def _unusable(reason: str) -> UserError:
 @functools.cache
 def _open_context() -> Any:
     """Open the one context of this process, and never close it: closing one on EGL breaks all others."""
+    os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's threads gain nothing where each core has a process
     # pyrender imports its window, which is not used here and wants libraries of X.
     sys.modules.setdefault("pyrender.viewer", ModuleType("pyrender.viewer")).Viewer = None  # type: ignore[attr-defined]
     try:
@@ -190,7 +178,9 @@ def main() -> None:
         engine = GL(Camera(size=8, fov_deg=40.0))
         next(engine.render(np.eye(3), np.array([[0, 1, 2]]), np.eye(3)[None]))
     except UserError as error:
-        sys.exit(repr(error.__cause__))
+        # PyOpenGL has None in the place of a library that it did not find.
+        missing = isinstance(error.__cause__, AttributeError)
+        sys.exit("its library is not installed" if missing else repr(error.__cause__))
     print(json.dumps(engine.info))
 
 

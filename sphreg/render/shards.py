@@ -17,7 +17,6 @@ from jaxtyping import Float64
 
 from sphreg.config import Render
 from sphreg.errors import UserError
-from sphreg.files import write_whole
 
 ROTATIONS = "quaternions.csv"
 
@@ -36,6 +35,10 @@ class Entry:
     split: str
     path: str
     faces: int
+
+    def __str__(self) -> str:
+        """As messages name it."""
+        return f"mesh {self.mesh}"
 
     def shard(self, folder: Path) -> Path:
         """Where the views of this mesh are, in a folder of shards."""
@@ -65,13 +68,10 @@ def view_names(settings: Render, split: str) -> tuple[list[str], list[str]]:
     return names, names[: getattr(settings, f"{split}_normals")]
 
 
-def write_shard(
-    path: Path, images: dict[str, bytes], normals: dict[str, bytes], quaternions: Float64[np.ndarray, "n 4"]
-) -> None:
-    """Write the views of a mesh. The same views give the same bytes.
+def encode_shard(images: dict[str, bytes], normals: dict[str, bytes], quaternions: Float64[np.ndarray, "n 4"]) -> bytes:
+    """The views of a mesh as a zip file. The same views give the same bytes.
 
     Args:
-        path: the file.
         images: a JPEG by view, in the order of the views.
         normals: a PNG by view.
         quaternions: of the views, XYZW.
@@ -86,7 +86,7 @@ def write_shard(
         for name, content in members.items():
             # A bare ZipInfo has a fixed date, and says that nothing is to be compressed.
             shard.writestr(zipfile.ZipInfo(name), content)
-    write_whole(path, file.getvalue())
+    return file.getvalue()
 
 
 @contextmanager
