@@ -52,7 +52,8 @@ def workers(settings: Execution) -> Iterator[Workers]:
         UserError: there is no such cluster, or it is not set up for this.
     """
     if settings.scheduler is None:
-        yield Processes(settings.workers or len(os.sched_getaffinity(0)))
+        cores = getattr(os, "process_cpu_count", os.cpu_count)() or 1  # the first is new in Python 3.13
+        yield Processes(settings.workers or cores)
     else:
         with _connect(settings.scheduler) as cluster:
             yield cluster

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from sphreg import figures
+from sphreg.figures import png, results
 
 SIZE, FOV_DEG, NOTE = 64, 40.0, "A re-render: the camera and the light of the original were never published."
 TEN = ["bathtub", "bed", "chair", "desk", "dresser", "monitor", "night_stand", "sofa", "table", "toilet"]
@@ -61,7 +61,7 @@ def gallery(columns: int) -> pd.DataFrame:
 
 
 def draw_gallery(columns: int) -> Figure:
-    return figures.rotations(gallery(columns), np.full((3 * columns, SIZE, SIZE), 170, np.uint8), FOV_DEG, NOTE)
+    return results.rotations(gallery(columns), np.full((3 * columns, SIZE, SIZE), 170, np.uint8), FOV_DEG, NOTE)
 
 
 def maps(count: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
@@ -78,17 +78,17 @@ def maps(count: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
 NAN_LOG = log(4).assign(validation_median_deg=np.nan)
 ODD = ["$x_1^", "<b>&amp;", "a very long name of a category", "Stühle", "%d {0} \\n"]
 DRAWN: dict[str, Callable[[], Figure]] = {
-    "cdf": lambda: figures.error_cdf(cdf(("rotation", "viewpoint", "normals"))),
-    "cdf of normals": lambda: figures.error_cdf(cdf(("normals",))),
-    "training": lambda: figures.training({"rotation": log(6), "viewpoint": log(150), "normals": log(1)}),
-    "training of one task without held-out meshes": lambda: figures.training({"normals": NAN_LOG}),
-    "ten categories": lambda: figures.categories(by_task(TEN)),
-    "odd categories": lambda: figures.categories(by_task(ODD)),
-    "one category of one task": lambda: figures.categories({"rotation": by_task(["chair"])["rotation"]}),
+    "cdf": lambda: results.error_cdf(cdf(("rotation", "viewpoint", "normals"))),
+    "cdf of normals": lambda: results.error_cdf(cdf(("normals",))),
+    "training": lambda: results.training({"rotation": log(6), "viewpoint": log(150), "normals": log(1)}),
+    "training of one task without held-out meshes": lambda: results.training({"normals": NAN_LOG}),
+    "ten categories": lambda: results.categories(by_task(TEN)),
+    "odd categories": lambda: results.categories(by_task(ODD)),
+    "one category of one task": lambda: results.categories({"rotation": by_task(["chair"])["rotation"]}),
     "gallery": lambda: draw_gallery(6),
     "gallery of one view": lambda: draw_gallery(1),
-    "maps": lambda: figures.normal_maps(*maps(8), NOTE),
-    "map of one view": lambda: figures.normal_maps(*maps(1), NOTE),
+    "maps": lambda: results.normal_maps(*maps(8), NOTE),
+    "map of one view": lambda: results.normal_maps(*maps(1), NOTE),
 }
 
 
@@ -117,8 +117,8 @@ def test_no_text_is_cut_off_or_on_another(name: str, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", ["cdf", "gallery of one view"])
 def test_png_is_white_opaque_repeatable_and_holds_pixels_only(name: str) -> None:
-    content = figures.png(DRAWN[name]())
-    assert content == figures.png(DRAWN[name]())
+    content = png(DRAWN[name]())
+    assert content == png(DRAWN[name]())
     chunks, place = [], 8
     while place < len(content):
         size = int.from_bytes(content[place : place + 4], "big")
@@ -159,7 +159,7 @@ def test_arrows_point_along_the_axes_of_the_object() -> None:
             quaternion = np.array([view[f"{whose}_{part}"] for part in ("qx", "qy", "qz", "qw")])
             start, tip = found[f"{whose} {name}"]
             assert start == pytest.approx((SIZE / 2, SIZE / 2))
-            assert tip == pytest.approx(pixel(figures.AXIS_LENGTH * turned(quaternion, direction)))
+            assert tip == pytest.approx(pixel(results.AXIS_LENGTH * turned(quaternion, direction)))
 
 
 def test_an_upright_object_seen_from_its_front() -> None:
@@ -167,7 +167,7 @@ def test_an_upright_object_seen_from_its_front() -> None:
     half = math.sqrt(0.5)
     views = gallery(1)
     views[["true_qx", "true_qy", "true_qz", "true_qw"]] = -half, 0.0, 0.0, half
-    figure = figures.rotations(views, np.zeros((3, SIZE, SIZE), np.uint8), FOV_DEG, NOTE)
+    figure = results.rotations(views, np.zeros((3, SIZE, SIZE), np.uint8), FOV_DEG, NOTE)
     axes = figure.axes[0]
     found, middle = arrows(axes), SIZE / 2
     assert found["true z"][1][0] == pytest.approx(middle) and 0 < found["true z"][1][1] < middle / 4
@@ -189,7 +189,7 @@ def test_titles_of_the_gallery_are_those_of_its_rows() -> None:
 
 def test_maps_show_normals_as_colours_and_the_angle_between_them() -> None:
     views, images, true, predicted = maps(3)
-    figure = figures.normal_maps(views, images, true, predicted, NOTE)
+    figure = results.normal_maps(views, images, true, predicted, NOTE)
     grid = np.array(figure.axes[:12]).reshape(4, 3)
     for column in range(2):
         shown = [axes.images[0].get_array() for axes in grid[:, column]]
@@ -210,12 +210,12 @@ def test_maps_show_normals_as_colours_and_the_angle_between_them() -> None:
 def test_angles_are_accurate_at_both_ends(degrees: float) -> None:
     a = np.array([[1.0, 0, 0]])
     b = np.array([[math.cos(math.radians(degrees)), math.sin(math.radians(degrees)), 0]])
-    assert figures.angles_deg(a, b)[0] == pytest.approx(degrees, abs=1e-12)
+    assert results.angles_deg(a, b)[0] == pytest.approx(degrees, abs=1e-12)
 
 
 def test_curves_are_those_of_the_tables() -> None:
     tables = cdf(("rotation", "normals"))
-    lines = {line.get_label(): line.get_xydata() for line in figures.error_cdf(tables).axes[0].lines}
+    lines = {line.get_label(): line.get_xydata() for line in results.error_cdf(tables).axes[0].lines}
     for task, table in tables.items():
         assert np.array_equal(lines[task], table.to_numpy())
 
@@ -230,7 +230,7 @@ def test_chance_is_the_share_of_random_rotations() -> None:
 
 def test_training_curves_are_those_of_the_log() -> None:
     table = log(5)
-    loss, norm, error = figures.training({"rotation": table}).axes
+    loss, norm, error = results.training({"rotation": table}).axes
     for axes, name in (loss, "loss"), (norm, "grad_norm"), (error, "validation_median_deg"):
         assert np.array_equal(axes.lines[0].get_xydata(), table[["epoch", name]].to_numpy())
         assert axes.get_ylim()[0] == 0
@@ -245,7 +245,7 @@ def bars(axes: Axes) -> list[Rectangle]:
 
 def test_bars_are_as_long_as_the_metrics() -> None:
     tables = by_task(TEN)
-    figure = figures.categories(tables)
+    figure = results.categories(tables)
     for place, table in enumerate(tables.values()):
         above, below = figure.axes[place], figure.axes[place + 3]
         assert [bar.get_width() for bar in bars(above)] == table["median_deg"].tolist()
@@ -274,4 +274,4 @@ def test_odd_names_are_shown_as_they_are() -> None:
 
 def test_errors_of_zero_have_bars_from_zero() -> None:
     table = scores(["chair", "macro"], ("7_5", "15", "30")).assign(median_deg=0.0)
-    assert figures.categories({"rotation": table}).axes[0].get_xlim()[0] == 0
+    assert results.categories({"rotation": table}).axes[0].get_xlim()[0] == 0

@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -28,20 +30,27 @@ class Project:
     """A clone, and the commands that a person types there."""
 
     folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *command: str, status: int = 0) -> str:
-        """What a command prints; it has to end with this status."""
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """A command, with its processes in a group of their own."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
+        return subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**os.environ, **IDENTITY, "PATH": path, "DVC_NO_ANALYTICS": "1"},
+            env={**os.environ, **IDENTITY, "PATH": path, "DVC_NO_ANALYTICS": "1", **self.variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
-        assert done.returncode == status, done.stdout
-        return done.stdout
+
+    def run(self, *command: str, status: int = 0) -> str:
+        """What a command prints; it has to end with this status."""
+        process = self.start(*command)
+        said, _ = process.communicate()
+        assert process.returncode == status, said
+        return said
 
     def dvc(self, *arguments: str, status: int = 0) -> str:
         return self.run(sys.executable, "-m", "dvc", *arguments, status=status)
@@ -55,10 +64,8 @@ class Project:
         return {str(path): path.stat().st_mtime_ns for path in self.folder.glob("models/*/*/last.safetensors")}
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A clone of this tree after `dvc repro`."""
-    folder = tmp_path_factory.mktemp("clone")
+def clone(folder: Path) -> None:
+    """Make a clone of this tree with the settings of `tiny` and no results."""
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
     for name in listed.stdout.decode().splitlines():
         if (ROOT / name).is_file() and not name.startswith(("metrics/", "dvc.lock", "stages/dvc.lock")):
@@ -66,7 +73,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
             shutil.copy(ROOT / name, folder / name)
     params = load(folder / "params.yaml", differences=folder / "presets/tiny.yaml")
     (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump(), sort_keys=False))
-    project = Project(folder)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone of this tree after `dvc repro`."""
+    project = Project(tmp_path_factory.mktemp("clone"))
+    clone(project.folder)
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "A clone at the scale of tests")
@@ -134,3 +147,38 @@ def test_a_wrong_setting_fails_first_and_in_one_sentence(project: Project, setti
     assert "meshes" not in said
     assert project.weights() == before
     project.run("git", "checkout", "--quiet", "params.yaml")
+
+
+def test_a_machine_without_opengl_and_a_kill(tmp_path: Path) -> None:
+    """`dvc repro` renders with numba there, says so, and after a kill goes on where the rendering stopped."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    for name in "libEGL.so.1", "libEGL.so", "libOSMesa.so.8", "libOSMesa.so":  # found before the real ones, and empty
+        (hidden / name).touch()
+    variables = {"LD_LIBRARY_PATH": str(hidden)}
+    load_egl = [sys.executable, "-c", "import ctypes; ctypes.CDLL('libEGL.so.1')"]
+    assert subprocess.run(load_egl, env=os.environ | variables, capture_output=True).returncode != 0
+
+    project = Project(tmp_path / "clone", variables)
+    clone(project.folder)
+    project.run("git", "init", "--quiet")
+    settings = yaml.safe_load((project.folder / "params.yaml").read_text())
+    settings["render"] |= {"train_views": 3000, "test_views": 3000}
+    (project.folder / "params.yaml").write_text(yaml.safe_dump(settings))
+
+    first = project.start(sys.executable, "-m", "dvc", "repro", "pack")
+    shards: list[Path] = []
+    while len(shards) < 2 and first.poll() is None:
+        time.sleep(0.05)
+        shards = sorted(project.folder.glob(".scratch/render/*/*/*/*.zip"))
+    os.killpg(first.pid, signal.SIGKILL)
+    assert first.communicate() and first.returncode == -signal.SIGKILL
+    finished = {path.name: path.stat().st_ino for path in shards}
+    said = project.dvc("repro", "pack")
+    assert "Rendering with numba, as OpenGL cannot draw without a window" in said
+    after = {path.name: path.stat().st_ino for path in project.folder.glob("data/shards/*/*/*.zip")}
+    assert len(after) == 10
+    assert finished
+    assert finished.items() <= after.items()
+    assert json.loads((project.folder / "data/so3/info.json").read_text())["engine"]["engine"] == "numba"
+    assert "Data and pipelines are up to date" in project.dvc("repro", "pack")

@@ -2,16 +2,13 @@
 
 import functools
 import hashlib
-import io
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import simplejpeg
-from jaxtyping import UInt8
-from PIL import Image
 from scipy.spatial.transform import Rotation
 
 import sphreg.meshes
@@ -20,6 +17,7 @@ from sphreg.errors import UserError
 from sphreg.meshes import decode_normalised
 from sphreg.render.camera import Camera
 from sphreg.render.engine import Engine, choose_engine, open_engine
+from sphreg.render.png import png
 from sphreg.render.sampling import rotations
 from sphreg.render.shards import encode_shard, view_names
 
@@ -55,8 +53,8 @@ def software() -> dict[str, str]:
     for path in sorted(Path(__file__).parent.rglob("*")):
         if path.suffix in (".py", ".vert", ".frag"):
             checksum.update(hashlib.sha256(path.read_bytes()).digest())
-    packages = "numpy", "scipy", "trimesh", "pillow", "simplejpeg"
-    return {name: version(name) for name in packages} | {"code of sphreg": checksum.hexdigest()[:16]}
+    packages = {name: version(name) for name in ("numpy", "scipy", "trimesh", "simplejpeg")}
+    return packages | {"zlib": zlib.ZLIB_RUNTIME_VERSION, "code of sphreg": checksum.hexdigest()[:16]}
 
 
 def check_software(theirs: Mapping[str, str], where: str) -> None:
@@ -98,7 +96,7 @@ def render_mesh(job: Job, mesh: str, split: str, content: bytes) -> bytes:
                 image[..., None], job.settings.jpeg_quality, colorspace="GRAY", colorsubsampling="Gray"
             )
             if view in with_normals:
-                normals[view] = _png(colours)
+                normals[view] = png(colours)
         return encode_shard(images, normals, quaternions)
     except UserError as error:
         raise UserError(f"mesh {mesh} cannot be rendered: {error}") from error
@@ -111,9 +109,3 @@ def render_mesh(job: Job, mesh: str, split: str, content: bytes) -> bytes:
 def _engine(camera: Camera, info: tuple[tuple[str, str], ...]) -> Engine:
     """Kept by its process."""
     return open_engine(camera, dict(info))
-
-
-def _png(colours: UInt8[np.ndarray, "size size 3"]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(colours).save(file, "PNG")
-    return file.getvalue()
