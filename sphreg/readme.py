@@ -1,4 +1,7 @@
-"""Keep the table in the README current: `python -m sphreg.readme`, or with `--check` only see whether it is."""
+"""Keep the documents current: `python -m sphreg.readme` fills in what stages wrote; `--check` only sees whether it is.
+
+A part called NAME stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+"""
 
 import argparse
 import sys
@@ -7,48 +10,61 @@ from pathlib import Path
 from sphreg.errors import UserError
 from sphreg.files import write_whole
 
-START, END = "<!-- table -->", "<!-- /table -->"
+# Of each part: the document, the name and the file that it is taken from.
+PARTS = (
+    ("README.md", "table", "metrics/table.md"),
+    ("data/README.md", "card", "metrics/dataset/card.md"),
+)
 
 
-def filled(readme: str, table: str) -> str:
-    """The text `readme` with `table` between its markers, instead of what stands there.
+def filled(document: str, name: str, part: str) -> str:
+    """The text `document` with `part` between the markers of this name, instead of what stands there.
 
     Raises:
-        UserError: there is not one START and, after it, one END.
+        UserError: there is not one start and, after it, one end; the reason alone.
     """
-    before, start, rest = readme.partition(START)
-    _, end, after = rest.partition(END)
-    if not end or START in rest or END in before + after:
-        raise UserError(f"there has to be one {START} and one {END} after it")
-    return f"{before}{start}\n\n{table.strip()}\n\n{end}{after}"
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, _, rest = document.partition(start)
+    _, found, after = rest.partition(end)
+    if not found or start in rest or end in before + after:
+        raise UserError(f"there has to be one {start} and one {end} after it")
+    return f"{before}{start}\n\n{part.strip()}\n\n{end}{after}"
+
+
+def fill(document: Path, name: str, source: Path, check: bool) -> None:
+    """Fill in one part, or only check it.
+
+    Raises:
+        UserError: a file cannot be read or written, the markers are not as they should be, or the part is not current.
+    """
+    try:
+        old, part = document.read_text(encoding="utf-8"), source.read_text(encoding="utf-8")
+        new = filled(old, name, part)
+    except OSError as error:
+        raise UserError(f"{error.filename}: it cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{document} or {source}: it is no text in UTF-8 ({error}).") from None
+    except UserError as error:
+        raise UserError(f"{document}: {error}.") from None
+    if check and new != old:
+        raise UserError(f"{document}: its {name} is not that of {source}; run `python -m sphreg.readme`.")
+    if new != old:
+        write_whole(document, new.encode())
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Fill the README, or check it; the status is 1 where it is not current, or cannot be."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("readme", type=Path, nargs="?", default=Path("README.md"))
-    parser.add_argument("table", type=Path, nargs="?", default=Path("metrics/table.md"))
-    parser.add_argument("--check", action="store_true", help="change nothing; status 1 if the table is not current")
-    arguments = parser.parse_args(argv)
-    try:
-        old = arguments.readme.read_text(encoding="utf-8")
-        new = filled(old, arguments.table.read_text(encoding="utf-8"))
-    except OSError as error:
-        return _failure(f"{error.filename}: it cannot be read: {error.strerror}.")
-    except UserError as error:
-        return _failure(f"{arguments.readme}: {error}.")
-    if arguments.check and new != old:
-        return _failure(
-            f"{arguments.readme}: its table is not that of {arguments.table}; run `python -m sphreg.readme`."
-        )
-    if new != old:
-        write_whole(arguments.readme, new.encode())
-    return 0
-
-
-def _failure(sentence: str) -> int:
-    print(sentence, file=sys.stderr)
-    return 1
+    """Fill in or check all parts. Status 1, and a sentence for each, where some are not current or cannot be."""
+    parser = argparse.ArgumentParser(prog="python -m sphreg.readme", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing; status 1 if something is not current")
+    check = parser.parse_args(argv).check
+    status = 0
+    for document, name, source in PARTS:
+        try:
+            fill(Path(document), name, Path(source), check)
+        except UserError as error:
+            print(error, file=sys.stderr)
+            status = 1
+    return status
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sphreg import figures
 from sphreg.errors import UserError
+from sphreg.figures import png
+from sphreg.figures import results as figures
 from sphreg.files import write_whole
 from sphreg.metrics import BIN_DEG, Scores
 from sphreg.summary import TRACKED, read_scores, rounded, tracked
@@ -63,7 +64,7 @@ def report(results: Path, data: Path, out: Path) -> None:
             key, image, true, predicted = (maps[name][rows] for name in ("key", "image", "true", "predicted"))
         pictures["normal_maps"] = figures.normal_maps(errors.loc[key], image, true, predicted, info["note"])
     for name, figure in pictures.items():
-        write_whole(out / "pictures" / f"{name}.png", figures.png(figure))
+        write_whole(out / "pictures" / f"{name}.png", png(figure))
 
 
 def read_errors(results: Path) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """The figures: what they show is what the tables say, nothing lies on top of another or is cut off."""
 
+import functools
 import io
 import itertools
 import math
@@ -18,6 +19,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from sphreg.figures import png, results
+from sphreg.figures.sheet import sheet
 
 SIZE, FOV_DEG, NOTE = 64, 40.0, "A re-render: the camera and the light of the original were never published."
 TEN = ["bathtub", "bed", "chair", "desk", "dresser", "monitor", "night_stand", "sofa", "table", "toilet"]
@@ -75,6 +77,39 @@ def maps(count: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray]:
     return views, np.full((count, 8, 8), 200, np.uint8), true, predicted
 
 
+def noise(*shape: int) -> np.ndarray:
+    """An image that is nowhere white and like no other."""
+    return np.random.default_rng(shape).integers(0, 200, shape, dtype=np.uint8)
+
+
+def views(count: int, size: int) -> list[np.ndarray]:
+    return list(np.random.default_rng(size).integers(0, 200, (count, size, size), dtype=np.uint8))
+
+
+def named(count: int) -> list[str]:
+    return [f"night_stand_{mesh:04d}.v020\n-180° -90° -180°" for mesh in range(count)]
+
+
+SIZES = [noise(64, 64), noise(20, 64), noise(64, 30, 3), noise(5, 5), noise(33, 21)]
+LONG = [f"{'a_long_name_of_a_mesh_' * 4}{number}.v001" for number in range(6)]
+SHEETS: dict[str, tuple[list[np.ndarray], list[str], int]] = {
+    "20 of 64 pixels": (views(20, 64), named(20), 7),
+    "100 of 64 pixels": (views(100, 64), named(100), 10),
+    "20 of 224 pixels": (views(20, 224), named(20), 5),
+    "many columns for few": (views(6, 224), named(6), 50),
+    "one column": (views(6, 300), named(6), 1),
+    "tiny": (views(30, 8), named(30), 30),
+    "long labels": (views(6, 64), LONG, 3),
+    "odd labels": (views(6, 64), ["$x_1^", "", "a\nb\nc", "Stühle", "%d {0} \\n", "<b>"], 3),
+    "unequal sizes": (SIZES, named(5), 3),
+}
+
+
+def draw_sheet(name: str) -> Figure:
+    images, labels, columns = SHEETS[name]
+    return sheet(images, labels, "test.lmdb: 100 of 58,400 views of category chair", NOTE, columns)
+
+
 NAN_LOG = log(4).assign(validation_median_deg=np.nan)
 ODD = ["$x_1^", "<b>&amp;", "a very long name of a category", "Stühle", "%d {0} \\n"]
 DRAWN: dict[str, Callable[[], Figure]] = {
@@ -89,7 +124,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
     "gallery of one view": lambda: draw_gallery(1),
     "maps": lambda: results.normal_maps(*maps(8), NOTE),
     "map of one view": lambda: results.normal_maps(*maps(1), NOTE),
-}
+} | {f"sheet: {name}": functools.partial(draw_sheet, name) for name in SHEETS}
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -275,3 +310,48 @@ def test_odd_names_are_shown_as_they_are() -> None:
 def test_errors_of_zero_have_bars_from_zero() -> None:
     table = scores(["chair", "macro"], ("7_5", "15", "30")).assign(median_deg=0.0)
     assert results.categories({"rotation": table}).axes[0].get_xlim()[0] == 0
+
+
+def found(image: np.ndarray, picture: np.ndarray) -> list[tuple[int, int]]:
+    """Rows and columns where an image stands in a picture."""
+    (height, width), (rows, columns) = image.shape[:2], picture.shape[:2]
+    may = np.ones((rows - height + 1, columns - width + 1), bool)
+    for y, x in itertools.product((0, height - 1), (0, width - 1)):  # what has the same corners is compared in full
+        may &= picture[y : y + may.shape[0], x : x + may.shape[1], 0] == image[y, x, 0]
+    return [(y, x) for y, x in np.argwhere(may).tolist() if (picture[y : y + height, x : x + width] == image).all()]
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_a_sheet_shows_each_image_pixel_for_pixel_above_its_label(name: str) -> None:
+    images, labels, columns = SHEETS[name]
+    figure = draw_sheet(name)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = np.asarray(canvas.buffer_rgba())[..., :3]
+    assert picture.shape[:2] == (round(figure.bbox.height), round(figure.bbox.width))
+    factor = max(1, 128 // max(max(image.shape[:2]) for image in images))
+    places = []
+    for image in images:
+        colours = np.kron(np.atleast_3d(image), np.ones((factor, factor, 1), int)) * np.ones(3, int)
+        (place,) = found(colours, picture)
+        places.append((*place, *colours.shape[:2]))
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in figure.texts]  # their y is from the bottom
+    texts = [text.get_text() for text in figure.texts]
+    for number, ((y, x, height, width), label) in enumerate(zip(places, labels, strict=True)):
+        assert number == 0 or (places[number - 1][1] < x) == (number % columns > 0)  # from left to right, then below
+        assert number < columns or places[number - columns][0] + places[number - columns][2] < y
+        box = boxes[number]
+        assert texts[number].split("\n")[-1][-5:] == label.split("\n")[-1][-5:]
+        if label:
+            assert abs((box.x0 + box.x1) / 2 - (x + width / 2)) <= 1
+            assert 0 <= figure.bbox.height - box.y1 - (y + height) < 70
+        for other in boxes:
+            top, bottom = figure.bbox.height - other.y1, figure.bbox.height - other.y0
+            assert other.x1 <= x or other.x0 >= x + width or bottom <= y or top >= y + height
+    assert texts[-2] == "test.lmdb: 100 of 58,400 views of category chair"
+    assert texts[-1].replace("\n", " ") == NOTE
+
+
+def test_a_sheet_keeps_the_ends_of_long_labels() -> None:
+    assert draw_sheet("long labels").texts[5].get_text() == f"{LONG[5][:15]}…{LONG[5][-16:]}"
+    assert draw_sheet("odd labels").texts[2].get_text() == "a\nb\nc"

@@ -1,33 +1,28 @@
-"""Tables to figures. No file, no model and no state: each function gets tables by task and gives a new `Figure`.
+"""The figures of the report: each function gets the tables of the tasks and gives a new `Figure`.
 
 The colours are Okabe and Ito's, which colour-blind readers can tell apart.
 """
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
-import matplotlib.style
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Float32, Float64, UInt8
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from sphreg.figures import GREY, bare, short, show, style
 from sphreg.render.camera import Camera
 
 TASK_COLOURS = {"rotation": "#0072B2", "viewpoint": "#D55E00", "normals": "#009E73"}
 AXIS_COLOURS = {"x": "#D55E00", "y": "#009E73", "z": "#0072B2"}
-GREY = "#666666"
 AXIS_LENGTH = 0.9  # of the object's axes; its bounding sphere, of radius 1, touches the edges of the image
 WORST_NORMAL_DEG = 60  # where the colours of the errors of normals end
 ARROWS: dict[str, dict[str, Any]] = {
@@ -36,39 +31,8 @@ ARROWS: dict[str, dict[str, Any]] = {
 }
 DARKER = {"true": 0.0, "predicted": 0.45}
 
-_style = matplotlib.style.context(
-    [
-        "default",
-        {
-            "figure.dpi": 100,
-            "figure.constrained_layout.use": True,
-            "font.size": 9,
-            "axes.titlesize": 10,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": "#e6e6e6",
-            "legend.frameon": False,
-            "lines.linewidth": 1.8,
-            "text.parse_math": False,  # a category may have a dollar in its name
-        },
-    ]
-)
 
-
-@_style
-def png(figure: Figure) -> bytes:
-    """The figure as PNG: in 256 colours, for a third of the size, and without a date or version, for the same bytes."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(kmeans=1)
-    buffer = io.BytesIO()
-    picture.save(buffer, "png", optimize=True)
-    return buffer.getvalue()
-
-
-@_style
+@style
 def error_cdf(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """The share of errors up to each angle: a curve per task, of the columns `error_deg` and `share`."""
     figure = Figure(figsize=(7, 4.2))
@@ -85,7 +49,7 @@ def error_cdf(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-@_style
+@style
 def training(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Loss, gradient norm and error by epoch: a column per task, of tables with the columns of `log.csv`."""
     figure = Figure(figsize=(1 + 2.9 * len(tables), 6.6))
@@ -112,7 +76,7 @@ def training(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-@_style
+@style
 def categories(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """Median error and accuracies: a column per task, a bar per row, the last of them for all categories.
 
@@ -141,7 +105,7 @@ def categories(tables: Mapping[str, pd.DataFrame]) -> Figure:
             columnspacing=1,
         )
         for axes in above, below:
-            axes.set_yticks(places, [_short(name) for name in table["category"]])
+            axes.set_yticks(places, [short(name) for name in table["category"]])
             axes.set_ylim(len(table) - 0.5, -0.5)
             axes.axhline(len(table) - 1.5, color=GREY, linewidth=0.8)
             axes.tick_params(axis="y", length=0)
@@ -149,7 +113,7 @@ def categories(tables: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-@_style
+@style
 def rotations(views: pd.DataFrame, images: UInt8[np.ndarray, "n h h"], fov_deg: float, note: str) -> Figure:
     """Test views with the axes of the object, as they are and as they were predicted.
 
@@ -166,8 +130,8 @@ def rotations(views: pd.DataFrame, images: UInt8[np.ndarray, "n h h"], fov_deg: 
     grid = figure.subplots(len(ranks), columns, squeeze=False)
     camera = Camera(images.shape[-1], fov_deg)
     for axes, image, view in zip(grid.flat, images, views.to_dict("records"), strict=True):
-        _show(axes, image)
-        axes.set_title(f"{_short(view['category'])} {view['error_deg']:.1f}°", fontsize=8)
+        show(axes, image)
+        axes.set_title(f"{short(view['category'])} {view['error_deg']:.1f}°", fontsize=8)
         for whose in ARROWS:
             _draw_axes(axes, camera, np.array([view[f"{whose}_{q}"] for q in ("qx", "qy", "qz", "qw")]), whose)
     for axes, rank in zip(grid[:, 0], ranks, strict=True):
@@ -180,7 +144,7 @@ def rotations(views: pd.DataFrame, images: UInt8[np.ndarray, "n h h"], fov_deg: 
     return figure
 
 
-@_style
+@style
 def normal_maps(
     views: pd.DataFrame,
     images: UInt8[np.ndarray, "n h w"],
@@ -202,13 +166,13 @@ def normal_maps(
     shown = np.linalg.norm(true, axis=-1) > 0
     errors = np.where(shown, angles_deg(true, predicted), np.nan)
     for place, (column, view) in enumerate(zip(grid.T, views.to_dict("records"), strict=True)):
-        _show(column[0], images[place])
-        _show(column[1], _colours(true[place], shown[place]))
-        _show(column[2], _colours(predicted[place], shown[place]))
+        show(column[0], images[place])
+        show(column[1], _colours(true[place], shown[place]))
+        show(column[2], _colours(predicted[place], shown[place]))
         map_ = column[3].imshow(errors[place], cmap="cividis", vmin=0, vmax=WORST_NORMAL_DEG, interpolation="nearest")
-        _bare(column[3])
+        bare(column[3])
         error = "no object" if view["pixels"] == 0 else f"mean {view['mean_deg']:.1f}°"
-        column[0].set_title(f"{_short(view['category'])}\n{error}", fontsize=8)
+        column[0].set_title(f"{short(view['category'])}\n{error}", fontsize=8)
     for axes, label in zip(grid[:, 0], ("image", "true normals", "predicted", "error"), strict=True):
         axes.set_ylabel(label, fontsize=10)
     figure.colorbar(
@@ -238,18 +202,6 @@ def _draw_axes(axes: Axes, camera: Camera, quaternion: Float64[np.ndarray, "4"],
         axes.add_patch(arrow)
 
 
-def _show(axes: Axes, image: UInt8[np.ndarray, "h w"] | Float32[np.ndarray, "h w 3"]) -> None:
-    """Pixel coordinates as `Camera.project` gives them: the origin at the top left corner."""
-    height, width = image.shape[:2]
-    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=(0, width, height, 0))
-    _bare(axes)
-
-
-def _bare(axes: Axes) -> None:
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-
-
 def _colours(normals: Float[np.ndarray, "h w 3"], shown: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 3"]:
     """(n + 1) / 2 as red, green and blue, on white."""
     return np.where(shown[..., None], (normals.clip(-1, 1) + 1) / 2, 1).astype(np.float32)
@@ -264,7 +216,3 @@ def _mix(colour: str, other: str, share: float) -> tuple[float, float, float]:
     """The colour with a share of another one in it; it is opaque, so nothing under it shines through."""
     red, green, blue = (1 - share) * np.array(to_rgb(colour)) + share * np.array(to_rgb(other))
     return red, green, blue
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 14 else f"{name[:13]}…"

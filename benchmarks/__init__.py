@@ -1,0 +1,1 @@
+"""What the code takes, as ratios that are measured in one run: `python -m benchmarks.NAME`."""

@@ -1,0 +1,64 @@
+"""Figures, and what all of them share. No file, no model and no state: each function gives a new `Figure`."""
+
+import io
+
+import matplotlib
+import matplotlib.style
+import numpy as np
+from jaxtyping import Float32, UInt8
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+GREY = "#666666"
+
+# Decorates what makes or draws a figure, so that the user's own settings change nothing.
+style = matplotlib.style.context(
+    [
+        "default",
+        {
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "font.size": 9,
+            "axes.titlesize": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#e6e6e6",
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+            "text.parse_math": False,  # a category may have a dollar in its name
+        },
+    ]
+)
+
+
+@style
+def png(figure: Figure) -> bytes:
+    """The figure as PNG: in 256 colours, for a third of the size, and without a date or version, for the same bytes."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(kmeans=1)
+    buffer = io.BytesIO()
+    picture.save(buffer, "png", optimize=True)
+    return buffer.getvalue()
+
+
+def show(axes: Axes, image: UInt8[np.ndarray, "h w"] | Float32[np.ndarray, "h w 3"]) -> None:
+    """An image in pixel coordinates as `Camera.project` gives them: the origin at the top left corner."""
+    height, width = image.shape[:2]
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=(0, width, height, 0))
+    bare(axes)
+
+
+def bare(axes: Axes) -> None:
+    """Axes without ticks and frame."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def short(name: str) -> str:
+    """The name, or its beginning where it is long."""
+    return name if len(name) <= 14 else f"{name[:13]}…"
