@@ -149,10 +149,10 @@ def processes(pools: Pools, paths: list[Path], rounds: int) -> list[str]:
             pools[pool].submit(_draw, name, paths, 1).result()
 
         def two(name: str = name) -> int:
-            tasks = [pools[pool].submit(_draw, name, paths, 4) for pool in (name, f"{name}, too")]
+            tasks = [pools[pool].submit(_draw, name, paths, 20) for pool in (name, f"{name}, too")]
             return sum(task.result() for task in tasks)
 
-        contenders = {"one": lambda name=name: pools[name].submit(_draw, name, paths, 4).result(), "two": two}
+        contenders = {"one": lambda name=name: pools[name].submit(_draw, name, paths, 20).result(), "two": two}
         found = rates(contenders, rounds)
         ratio = f"{found['two'] / found['one']:.2f} x one"
         lines.append(_line(f"engine {name}, two processes, all meshes", found["two"], "views/s", ratio))
