@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sphreg.render.camera import Camera, decode_normals, encode_normals, pixels
+from sphreg.render.camera import Camera, decode_normals, encode_normals
+from sphreg.render.pixels import pixels
 
 FIELDS_OF_VIEW = [1.0, 20.0, 40.0, 90.0, 120.0]
 
