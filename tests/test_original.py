@@ -237,7 +237,7 @@ POISONS: dict[str, tuple[Any, str]] = {
     "a set": ({"a": {1, 2, 3, 4}}, "(__builtin__|builtins).set|has no rotation"),
     "a dictionary in order": (OrderedDict(ENTRIES), "collections.OrderedDict"),
     "an object": (Path("marker"), "pathlib.*Path|copyreg"),
-    "an object by copyreg": (Exception("marker"), "(exceptions|builtins).Exception"),
+    "an object by copyreg": (Exception("marker"), "(exceptions|builtins).Exception|tblib"),  # which Dask registers
 }
 
 
