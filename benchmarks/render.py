@@ -216,7 +216,7 @@ def stage(pools: Pools, paths: list[Path], rounds: int, number: int) -> Iterator
             alone = functools.partial(_draw_normalised, engine, meshes)
             pools[engine].submit(alone, 1).result()
             contenders = {
-                "alone": lambda alone=alone, engine=engine: pools[engine].submit(alone, 6).result(),
+                "alone": lambda alone=alone, engine=engine: pools[engine].submit(alone, 20).result(),
                 "whole": lambda settings=settings: _render(many, folder, settings),
             }
             found = rates(contenders, rounds)

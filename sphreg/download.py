@@ -1,5 +1,6 @@
 """Fetch a zip archive once, and go on where a broken download ended."""
 
+import errno
 import hashlib
 import http.client
 import os
@@ -19,6 +20,8 @@ TRIES = 5
 PAUSE_S = 1.0
 TIMEOUT_S = 60.0
 CHUNK = 2**18
+# What no second try mends. A network has errors of its own.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 def fetch(archive: str, downloads: Path) -> Path:
@@ -29,7 +32,7 @@ def fetch(archive: str, downloads: Path) -> Path:
         downloads: a folder that keeps downloads, finished and broken off, from run to run.
 
     Raises:
-        UserError: there is no such file, or the URL gives no zip archive.
+        UserError: there is no such file, the URL gives no zip archive, or the disk does not take it.
     """
     if "://" not in archive:
         if not Path(archive).is_file():
@@ -41,8 +44,11 @@ def fetch(archive: str, downloads: Path) -> Path:
     folder = downloads / hashlib.sha256(archive.encode()).hexdigest()[:12]
     target = folder / PurePosixPath(re.split("[?#]", archive)[0]).name
     if not target.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        _download(archive, target)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _download(archive, target)
+        except OSError as error:
+            raise UserError(f"{target}: it cannot be written ({error.strerror})") from error
     return target
 
 
@@ -70,6 +76,8 @@ def _download(url: str, target: Path) -> None:
         except (ValueError, http.client.InvalidURL) as error:
             raise UserError(f"{url}: it is no URL ({error})") from None
         except (OSError, http.client.HTTPException) as error:
+            if getattr(error, "errno", None) in DISK:
+                raise
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         else:
             size = part.stat().st_size

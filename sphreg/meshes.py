@@ -1,6 +1,5 @@
 """One mesh: what it has to be, how it is normalised, and how the dataset keeps it."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -75,11 +74,12 @@ def encode_normalised(mesh: Mesh) -> bytes:
     )
 
 
-def read_normalised(path: Path) -> Mesh:
-    """Read a file that `encode_normalised` wrote: much faster than a reader of any OFF, and without its checks."""
-    with path.open("rb") as file:
-        file.readline()
-        count = int(file.readline().split()[0])
-        numbers = np.fromstring(file.read(), sep=" ")
+def decode_normalised(content: bytes) -> Mesh:
+    """The mesh of what `encode_normalised` wrote: much faster than a reader of any OFF, and without its checks."""
+    _, counts, body = content.split(b"\n", 2)
+    count = int(counts.split()[0])
+    # Each coordinate has ten decimals, so it is an integer over 1e10, and integers are read four times as fast. Both
+    # are exact as floats, so that their quotient is the float next to the decimal number, as any right reader's.
+    numbers = np.fromstring(body.replace(b".", b""), dtype=np.int64, sep=" ")
     vertices, faces = numbers[: 3 * count], numbers[3 * count :]
-    return Mesh(vertices.reshape(-1, 3), faces.reshape(-1, 4)[:, 1:].astype(np.int64))
+    return Mesh(vertices.reshape(-1, 3) / 1e10, faces.reshape(-1, 4)[:, 1:].copy())

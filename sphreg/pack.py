@@ -17,7 +17,7 @@ from sphreg.config import Render
 from sphreg.errors import UserError
 from sphreg.files import write_whole
 from sphreg.render.camera import AMBIENT, BACKGROUND, HEADLIGHT, Camera
-from sphreg.render.shards import Entry, open_shard, read_index, read_rotations, view_names
+from sphreg.render.shards import ROTATIONS, Entry, read_index, read_shard, view_names
 from sphreg.viewpoints import viewpoint_angles
 from sphreg.views import write_views
 
@@ -75,8 +75,7 @@ def pack(shards: Path, meshes: Path, out: Path, settings: Render) -> None:
 def _read_views(shards: Path, entries: list[Entry], settings: Render) -> list[View]:
     views = []
     for entry in entries:
-        with open_shard(entry.shard(shards)) as shard:
-            quaternions = read_rotations(shard)
+        (quaternions,) = read_shard(entry.shard(shards), [ROTATIONS])
         names, with_normals = view_names(settings, entry.split)
         if len(quaternions) != len(names):
             raise UserError(
@@ -90,9 +89,10 @@ def _read_views(shards: Path, entries: list[Entry], settings: Render) -> list[Vi
 
 def _read_members(shards: Path, views: Iterable[View], suffix: str) -> Iterator[tuple[str, bytes]]:
     for entry, group in groupby(views, key=lambda view: view.entry):
-        with open_shard(entry.shard(shards)) as shard:
-            for view in group:
-                yield view.key, shard.read(f"{view.name}{suffix}")
+        part = list(group)
+        files = read_shard(entry.shard(shards), [f"{view.name}{suffix}" for view in part])
+        for view, file in zip(part, files, strict=True):
+            yield view.key, file.tobytes()
 
 
 def _write_table(path: Path, views: list[View]) -> None:

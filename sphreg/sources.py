@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import logging
 import shutil
@@ -20,10 +21,12 @@ from sphreg import furniture, modelnet10
 from sphreg.config import Meshes
 from sphreg.download import fetch, sha256
 from sphreg.errors import UserError
+from sphreg.files import write_whole
 from sphreg.formats import FORMATS, parse_mesh, read_mesh
 from sphreg.meshes import Mesh, encode_normalised, normalise
 
 SPLITS = ("train", "test")
+SUMMARIES = ("all", "macro")  # what tables of results call their rows over all categories
 COLUMNS = ("mesh", "category", "split", "path", "vertices", "faces", "source", "problem")
 
 log = logging.getLogger(__name__)
@@ -63,33 +66,59 @@ def build(settings: Meshes, out: Path, scratch: Path, downloads: Path) -> None:
         downloads: a folder that keeps downloads from run to run.
 
     Raises:
-        UserError: the source is not as it should be; or some meshes are unusable and `on_bad` is "fail": then one line
-            for each of them, with its file and the reason.
+        UserError: the source is not as it should be; or the disk does not take the meshes; or some are unusable and
+            `on_bad` is "fail": then one line for each of them, with its file and the reason. What was in `out` before
+            is still there then.
     """
-    if out.exists() and any(out.iterdir()) and not (out / "index.csv").is_file():
-        raise UserError(f"{out}: it is not empty and no dataset, so it is not replaced")
-    source = SOURCES[settings.source](settings, downloads)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch) as name:
-        work = Path(name) / "meshes"
-        rows = _write_meshes(source, work)
-        problems = [f"{row['source']}: {row['problem']}" for row in rows if row["problem"]]
-        if problems and settings.on_bad == "fail":
-            title = f"{len(problems)} of {len(rows)} meshes cannot be used (meshes.on_bad=skip leaves them out):"
-            raise UserError("\n".join([title, *problems]))
-        for split in SPLITS:
-            if not any(row["path"] and row["split"] == split for row in rows):
-                raise UserError(f"no mesh for {split} is left")
-        with (work / "index.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        facts = {"source": settings.source, **source.facts}
-        (work / "source.json").write_text(json.dumps(facts, indent=2) + "\n")
-        if out.exists():
-            shutil.rmtree(out)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(work, out)
+    if out.exists() and not (out / "index.csv").is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: it is there and is no dataset of meshes, so it is not replaced")
+    try:
+        for folder in (out.parent, scratch):  # first, as it tells whether they can be made
+            folder.mkdir(parents=True, exist_ok=True)
+        source = SOURCES[settings.source](settings, downloads)
+        with tempfile.TemporaryDirectory(dir=scratch) as name:
+            work = Path(name) / "meshes"
+            _write_dataset(settings, source, work)
+            _replace(out, work)
+    except OSError as error:
+        if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of all files that were not copied
+            reason = error.args[0][0][2]
+        else:
+            reason = f"{error.strerror}: {error.filename}" if error.filename else error
+        raise UserError(f"{out}: it cannot be written ({reason})") from error
+
+
+def _replace(old: Path, new: Path) -> None:
+    """Move the folder `new` to `old`, or copy it if that is on another disk; at no moment is there a part of either."""
+    partial, former = (old.with_name(f"{old.name}.{state}") for state in ("partial", "former"))
+    for left in (partial, former):  # by a kill
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        shutil.move(new, partial)
+        if old.exists():
+            old.rename(former)
+        partial.rename(old)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _write_dataset(settings: Meshes, source: Source, folder: Path) -> None:
+    rows = _write_meshes(source, folder)
+    problems = [f"{row['source']}: {row['problem']}" for row in rows if row["problem"]]
+    if problems and settings.on_bad == "fail":
+        title = f"{len(problems)} of {len(rows)} meshes cannot be used (meshes.on_bad=skip leaves them out):"
+        raise UserError("\n".join([title, *problems]))
+    for split in SPLITS:
+        if not any(row["path"] and row["split"] == split for row in rows):
+            raise UserError(f"no mesh for {split} is left")
+    index = io.StringIO()
+    writer = csv.DictWriter(index, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(folder / "index.csv", index.getvalue().encode())
+    facts = {"source": settings.source, **source.facts}
+    write_whole(folder / "source.json", (json.dumps(facts, indent=2) + "\n").encode())
 
 
 def _write_meshes(source: Source, folder: Path) -> list[dict[str, Any]]:
@@ -113,8 +142,7 @@ def _write_meshes(source: Source, folder: Path) -> list[dict[str, Any]]:
             continue
         path = f"{found.category}/{found.split}/{found.mesh}.off"
         content = encode_normalised(mesh)
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(content)
+        write_whole(folder / path, content)
         rows[-1] |= {"path": path, "vertices": len(mesh.vertices), "faces": len(mesh.faces)}
         twin = contents.setdefault(hashlib.sha256(content).digest(), found)
         if twin.split != found.split:
@@ -138,17 +166,25 @@ def _furniture(settings: Meshes, downloads: Path) -> Source:
 def _folder(settings: Meshes, downloads: Path) -> Source:
     allowed = f"allowed: a folder with CATEGORY/{{{','.join(SPLITS)}}}/NAME.{{{','.join(FORMATS)}}}"
     root = Path(settings.folder.path)
-    if not root.is_dir():
-        raise UserError(f"meshes.folder.path is {root}, which is no folder, {allowed}")
+    try:
+        folders = list(root.iterdir())
+    except OSError as error:
+        raise UserError(
+            f"meshes.folder.path is {root}, which is no folder to read ({error.strerror}), {allowed}"
+        ) from None
     available = {
         path.name
-        for path in root.iterdir()
+        for path in folders
         if not path.name.startswith(".") and any((path / split).is_dir() for split in SPLITS)
     }
     if not available:
         raise UserError(f"meshes.folder.path is {root}, which has no category, {allowed}")
     found = []
     for category in _choose(settings.categories, sorted(available)):
+        if category in SUMMARIES:
+            raise UserError(
+                f"{root / category}: results have a row of that name beside the categories, allowed: any other"
+            )
         paths = {split: sorted(filter(_is_mesh, (root / category / split).glob("*"))) for split in SPLITS}
         if not any(paths.values()):
             raise UserError(f"{root / category} has no mesh, {allowed}")

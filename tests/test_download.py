@@ -6,6 +6,7 @@ import re
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +118,22 @@ def test_it_goes_on_in_a_later_run_too(server, tmp_path):
     server.requests.clear()
     assert fetch(server.url, tmp_path).read_bytes() == server.content
     assert server.requests == ["bytes=99999-"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_said_at_once(server, tmp_path):
+    server.cuts = [100_000, *[1] * (download.TRIES - 1)]
+    with pytest.raises(UserError, match="run it again"):
+        fetch(server.url, tmp_path)
+    server.requests.clear()
+    (part,) = tmp_path.rglob("*.part")
+    part.unlink()
+    part.symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"ModelNet10.zip: it cannot be written \(No space left on device\)$"):
+        fetch(server.url, tmp_path)
+    assert len(server.requests) == 1
+    part.unlink()
+    assert fetch(server.url, tmp_path).read_bytes() == server.content
 
 
 def test_a_download_that_was_complete_but_not_yet_named_is_taken(server, tmp_path):

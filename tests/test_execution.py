@@ -101,7 +101,7 @@ def test_a_mesh_that_kills_its_process_is_named_and_the_finished_ones_are_kept(t
     with pytest.raises(UserError, match=r"^mesh chair_0003: the process that worked on it died twice"):
         dataset.render_dataset(meshes, tmp_path / "out", SETTINGS, Execution(workers=1, scheduler=None), scratch)
     # The others before it; what came after it in the queue was not begun.
-    finished = {path.stem for path in scratch.rglob("*.zip")}
+    finished = {path.stem for path in scratch.rglob("*.safetensors")}
     assert {"chair_0000", "chair_0001", "chair_0002"} & finished
     assert "chair_0003" not in finished
 

@@ -352,6 +352,19 @@ def test_a_sheet_shows_each_image_pixel_for_pixel_above_its_label(name: str) -> 
     assert texts[-1].replace("\n", " ") == NOTE
 
 
+def test_a_sheet_is_whole_where_inches_are_not() -> None:
+    """As 1.13 inches of 100 pixels are 112.99999999999999 pixels."""
+    widths = [width for width in range(600, 1500) if int(width / 100 * 100) < width][:3]
+    assert len(widths) == 3
+    for width in widths:
+        image = noise(20, width - 34)  # 2 of its frame and 32 of margins
+        figure = sheet([image], ["a"], "a", "a", 1)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        picture = np.asarray(canvas.buffer_rgba())
+        assert picture.shape[1] == width and len(found(np.dstack([image] * 3), picture[..., :3])) == 1
+
+
 def test_a_sheet_keeps_the_ends_of_long_labels() -> None:
     assert draw_sheet("long labels").texts[5].get_text() == f"{LONG[5][:15]}…{LONG[5][-16:]}"
     assert draw_sheet("odd labels").texts[2].get_text() == "a\nb\nc"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sphreg.errors import UserError
 from sphreg.formats import read_mesh
-from sphreg.meshes import Mesh, encode_normalised, normalise, read_normalised
+from sphreg.meshes import Mesh, decode_normalised, encode_normalised, normalise
 
 TRIANGLE = np.array([[0, 1, 2]])
 
@@ -101,8 +101,9 @@ def test_what_no_image_can_show_is_refused(vertices, faces, reason):
 def test_a_file_gives_back_the_mesh(tmp_path_factory, seed):
     mesh = normalise(cloud(seed), "z")
     path = tmp_path_factory.getbasetemp() / "mesh.off"
-    path.write_bytes(encode_normalised(mesh))
-    for vertices, faces in (read_normalised(path), read_mesh(path), by_trimesh(path)):
+    content = encode_normalised(mesh)
+    path.write_bytes(content)
+    for vertices, faces in (decode_normalised(content), read_mesh(path), by_trimesh(path)):
         np.testing.assert_allclose(vertices, mesh.vertices, rtol=0, atol=1e-10)
         np.testing.assert_array_equal(faces, mesh.faces)
         assert (vertices.dtype, faces.dtype) == (np.float64, np.int64)
@@ -113,34 +114,19 @@ def by_trimesh(path):
     return np.array(mesh.vertices), np.array(mesh.faces)
 
 
-def test_every_real_mesh_as_a_plain_parser_reads_it(modelnet10: Path, tmp_path):
+def test_every_real_mesh_is_normalised_and_kept(modelnet10: Path, tmp_path):
     paths = sorted(modelnet10.glob("*/*/*.off"))
     assert len(paths) >= 25
     for path in paths:
-        vertices, faces = plain_off(path.read_text())
-        mesh = read_mesh(path)
-        np.testing.assert_array_equal(mesh.vertices, vertices)
-        np.testing.assert_array_equal(mesh.faces, faces)
-        normal = normalise(mesh, "z")
+        normal = normalise(read_mesh(path), "z")
         centre, radius = box_and_radius(normal.vertices)
         assert np.abs(centre).max() < 1e-12
         assert radius == pytest.approx(1, abs=1e-12)
         copy = tmp_path / path.name
-        copy.write_bytes(encode_normalised(normal))
-        back, by_other = read_normalised(copy), by_trimesh(copy)
+        content = encode_normalised(normal)
+        copy.write_bytes(content)
+        back, by_other = decode_normalised(content), by_trimesh(copy)
         np.testing.assert_allclose(back.vertices, normal.vertices, rtol=0, atol=1e-10)
         np.testing.assert_array_equal(back.faces, normal.faces)
         np.testing.assert_array_equal(back.vertices, by_other[0])
         np.testing.assert_array_equal(back.faces, by_other[1])
-
-
-def plain_off(text):
-    """Vertices and triangles of an OFF file, with the counts on the first line or the second."""
-    numbers = text.removeprefix("OFF").split()
-    n_vertices, n_faces = int(numbers[0]), int(numbers[1])
-    body = iter(numbers[3:])
-    vertices = [[float(next(body)) for _ in range(3)] for _ in range(n_vertices)]
-    faces = [[int(next(body)) for _ in range(4)] for _ in range(n_faces)]
-    assert next(body, None) is None
-    assert all(face[0] == 3 for face in faces)
-    return vertices, [face[1:] for face in faces]

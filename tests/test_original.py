@@ -374,7 +374,7 @@ from sphreg.errors import UserError
 from sphreg.views.original import read_quaternions
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 file, rng, outcomes = Path({str(file)!r}), random.Random(0), [0, 0]
-for number in range(6000):
+for number in range(3000):
     content = bytearray(Path(sys.argv[1 + number % 6]).read_bytes())
     for _ in range(rng.choice([1, 1, 2, 5])):
         content[rng.randrange(len(content))] = rng.randrange(256)
@@ -392,4 +392,4 @@ print(*outcomes)
         path.write_bytes(pickle.dumps(ENTRIES, protocol))
     done = subprocess.run([sys.executable, "-c", code, *map(str, files)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert all(int(number) > 100 for number in done.stdout.split())
+    assert all(int(number) > 50 for number in done.stdout.split())

@@ -170,13 +170,13 @@ def test_a_machine_without_opengl_and_a_kill(tmp_path: Path) -> None:
     shards: list[Path] = []
     while len(shards) < 2 and first.poll() is None:
         time.sleep(0.05)
-        shards = sorted(project.folder.glob(".scratch/render/*/*/*/*.zip"))
+        shards = sorted(project.folder.glob(".scratch/render/*/*/*/*.safetensors"))
     os.killpg(first.pid, signal.SIGKILL)
     assert first.communicate() and first.returncode == -signal.SIGKILL
     finished = {path.name: path.stat().st_ino for path in shards}
     said = project.dvc("repro", "pack")
     assert "Rendering with numba, as OpenGL cannot draw without a window" in said
-    after = {path.name: path.stat().st_ino for path in project.folder.glob("data/shards/*/*/*.zip")}
+    after = {path.name: path.stat().st_ino for path in project.folder.glob("data/shards/*/*/*.safetensors")}
     assert len(after) == 10
     assert finished
     assert finished.items() <= after.items()

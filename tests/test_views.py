@@ -2,7 +2,9 @@
 
 import io
 import multiprocessing
+import os
 import pickle
+import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import lmdb
@@ -62,6 +64,19 @@ def test_images_are_decoded(tmp_path):
     both = views.images(["b", "a"])
     assert both.dtype == np.uint8
     assert np.abs(both - np.stack([255.0 - ramp, ramp])).max() <= 4
+
+
+def test_images_of_one_call_have_one_size(tmp_path):
+    sides = {"a": 32, "b": 24, "c": 40}
+    items = [(key, encoded(np.full((side, side), 90, np.uint8), "JPEG")) for key, side in sides.items()]
+    write_views(tmp_path / "a.lmdb", items)
+    views = Views(tmp_path / "a.lmdb")
+    for others in "b", "c":
+        with pytest.raises(ValueError):
+            views.images(["a", others])
+    with pytest.raises(ValueError):
+        views.images([])
+    assert views.images(key for key in ["c"]).shape == (1, 40, 40)
 
 
 def test_normals_are_decoded(tmp_path):
@@ -180,6 +195,66 @@ def test_threads_can_share_views(path):
     views = pickle.loads(pickle.dumps(Views(path)))
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda item: views[item[0]], ITEMS)) == [value for _, value in ITEMS]
+
+
+def test_threads_may_read_while_the_file_is_replaced(path):
+    views = Views(path)
+    generations = [[(key, bytes([number]) * 2000) for key, _ in ITEMS[:50]] for number in range(30)]
+    write_views(path, generations[0])
+    newest, done = 0, threading.Event()
+
+    def look():
+        """Whether each value is a whole one, of the newest file before it was read or of a later one."""
+        fine = 0
+        while not done.is_set() or not fine:
+            for key, _ in ITEMS[:50]:
+                least = newest
+                value = views[key]
+                assert value == value[:1] * 2000 and least <= value[0]
+                fine += 1
+        return fine
+
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(look) for _ in range(4)]
+        try:
+            for newest_now, items in enumerate(generations):
+                write_views(path, items)
+                newest = newest_now
+        finally:
+            done.set()
+        assert all(reader.result() > 0 for reader in readers)
+    assert views[ITEMS[0][0]] == bytes([29]) * 2000
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_another_name_stays_the_older_file(path, link):
+    link(path, path.with_name("other.lmdb"))
+    views, other = Views(path), Views(path.with_name("other.lmdb"))
+    write_views(path.with_name("other.lmdb"), [("a", b"new")])
+    assert other.keys == ["a"] and read(views) == ITEMS[777][1]
+    assert read(Views(path)) == ITEMS[777][1]
+
+
+def test_a_file_is_closed_with_its_last_views(path):
+    views = Views(path)
+    other = Views(path)
+    for last in views, other:
+        assert read(last) == ITEMS[777][1]
+        with pytest.raises(lmdb.Error, match="already open"):
+            lmdb.open(str(path), subdir=False, readonly=True, lock=False)
+    del views, other, last
+    lmdb.open(str(path), subdir=False, readonly=True, lock=False).close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_children_and_copies_see_the_new_file(path):
+    views = Views(path)
+    assert read(views) == ITEMS[777][1]
+    copy = pickle.dumps(views)
+    write_views(path, [(ITEMS[777][0], b"new")])
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        assert pool.submit(read, views).result() == b"new"  # before this process looked for the new file
+    assert read(pickle.loads(copy)) == read(views) == b"new"
 
 
 def test_a_missing_file_is_named(tmp_path):

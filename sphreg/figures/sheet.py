@@ -71,7 +71,7 @@ def sheet(
         text.set_position((middle / whole[1], 1 - (top + row * pitch[1] + height + 2 + GAP // 2) / whole[0]))
     heading.set_position((MARGIN / whole[1], 1 - MARGIN / whole[0]))
     below.set_position((MARGIN / whole[1], MARGIN / whole[0]))
-    # A bit more, as 29 / 100 * 100 is less than 29, and Agg leaves out what is no whole pixel.
+    # A bit more, as 1.13 * 100 is less than 113, and matplotlib 3.10 leaves out what is no whole pixel.
     figure.set_size_inches((whole[1] + 1e-6) / figure.dpi, (whole[0] + 1e-6) / figure.dpi)
     figure.add_artist(_Pixels(picture))
     return figure

@@ -54,10 +54,13 @@ def render_dataset(meshes: Path, out: Path, settings: Render, execution: Executi
                 write_whole(entry.shard(work), shard)
                 bar.update(views[entry])
     write_whole(work / "engine.json", (json.dumps(job.engine, indent=2) + "\n").encode())
-    if out.exists():
-        shutil.rmtree(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(work, out)
+    try:
+        if out.exists():
+            shutil.rmtree(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(work, out)  # on one disk in one step, so that a kill leaves the work in one of the two places
+    except OSError as error:
+        raise UserError(f"{out}: it cannot be written ({error.strerror}); what was rendered is kept.") from error
 
 
 def _fingerprint(meshes: Path, entries: list[Entry], job: Job) -> str:

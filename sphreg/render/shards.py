@@ -1,24 +1,23 @@
-"""All views of one mesh in one zip file, so that a dataset is thousands of files and not a hundred thousand.
+"""All views of one mesh in one file, so that a dataset is thousands of files and not a hundred thousand.
 
-`v001.jpg` is the grey image of the first view, `v001.png` are its normals where they are kept, and `quaternions.csv`
-holds the rotations in full precision.
+It is a safetensors file: `v001.jpg` are the bytes of the grey image of the first view, `v001.png` those of its normals
+where they are kept, and `quaternions` are the rotations of all views, XYZW.
 """
 
 import csv
-import io
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from sphreg.config import Render
 from sphreg.errors import UserError
 
-ROTATIONS = "quaternions.csv"
+ROTATIONS = "quaternions"
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Entry:
 
     def shard(self, folder: Path) -> Path:
         """Where the views of this mesh are, in a folder of shards."""
-        return folder / self.category / self.split / f"{self.mesh}.zip"
+        return folder / self.category / self.split / f"{self.mesh}.safetensors"
 
 
 def read_index(meshes: Path) -> list[Entry]:
@@ -69,41 +68,26 @@ def view_names(settings: Render, split: str) -> tuple[list[str], list[str]]:
 
 
 def encode_shard(images: dict[str, bytes], normals: dict[str, bytes], quaternions: Float64[np.ndarray, "n 4"]) -> bytes:
-    """The views of a mesh as a zip file. The same views give the same bytes.
+    """The views of a mesh as the content of a file. The same views give the same bytes.
 
     Args:
-        images: a JPEG by view, in the order of the views.
+        images: a JPEG by view.
         normals: a PNG by view.
         quaternions: of the views, XYZW.
     """
-    members = {f"{view}.jpg": image for view, image in images.items()}
-    members |= {f"{view}.png": image for view, image in normals.items()}
-    rows = zip(images, quaternions.tolist(), strict=True)
-    table = "".join(f"{view},{w!r},{x!r},{y!r},{z!r}\n" for view, (x, y, z, w) in rows)
-    members[ROTATIONS] = f"view,qw,qx,qy,qz\n{table}".encode()
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as shard:
-        for name, content in members.items():
-            # A bare ZipInfo has a fixed date, and says that nothing is to be compressed.
-            shard.writestr(zipfile.ZipInfo(name), content)
-    return file.getvalue()
+    files = {f"{view}.jpg": image for view, image in images.items()}
+    files |= {f"{view}.png": image for view, image in normals.items()}
+    return save({ROTATIONS: quaternions} | {name: np.frombuffer(file, np.uint8) for name, file in files.items()})
 
 
-@contextmanager
-def open_shard(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A shard to read from.
+def read_shard(path: Path, names: Iterable[str]) -> list[UInt8[np.ndarray, " bytes"] | Float64[np.ndarray, "n 4"]]:
+    """The arrays of these names.
 
     Raises:
-        UserError: it is missing or damaged, or what is read in this context is not there.
+        UserError: the shard is missing or damaged, or one of them is not in it.
     """
     try:
-        with zipfile.ZipFile(path) as shard:
-            yield shard
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        with safe_open(path, "np") as shard:
+            return [shard.get_tensor(name) for name in names]
+    except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: the shard is missing or damaged ({error}); render again.") from None
-
-
-def read_rotations(shard: zipfile.ZipFile) -> Float64[np.ndarray, "n 4"]:
-    """The quaternions of all views, XYZW."""
-    with io.TextIOWrapper(shard.open(ROTATIONS)) as file:
-        return np.loadtxt(file, delimiter=",", skiprows=1, usecols=(2, 3, 4, 1), ndmin=2)

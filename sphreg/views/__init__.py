@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import lmdb
 import numpy as np
@@ -22,7 +23,9 @@ from sphreg.render.camera import decode_normals
 MAP_SIZE = 1 << 40  # bytes that a file can grow to; only what is used is written
 TRANSACTION = 1000  # items
 
-_environments: dict[str, tuple[int, lmdb.Environment]] = {}  # by file, with the process that opened it
+# Of the views that are open, by device and inode, as a file may have many names and a name, in time, many files.
+_environments: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
+_process = os.getpid()  # that opened them
 _opening = threading.Lock()
 _writes = 0  # how often this process replaced a file
 
@@ -123,9 +126,7 @@ def write_views(path: Path, items: Iterable[tuple[str, bytes]]) -> None:
         except lmdb.Error as error:
             raise UserError(f"{path}: it cannot be written ({error}; is the disk full?).") from error
     global _writes
-    with _opening:  # the older file stays open for those who read it just now
-        _environments.pop(os.path.realpath(path), None)
-        _writes += 1
+    _writes += 1
 
 
 def _write(path: Path, items: Iterable[tuple[str, bytes]]) -> None:
@@ -139,22 +140,32 @@ def _write(path: Path, items: Iterable[tuple[str, bytes]]) -> None:
         environment.sync(True)
 
 
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
 def _environment(path: Path) -> lmdb.Environment:
     """The one environment of a file in this process. LMDB allows no second, and none that a fork took along."""
-    file, process = os.path.realpath(path), os.getpid()
+    global _process
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file.")
     with _opening:
-        opener, environment = _environments.get(file, (None, None))
-        if environment is None or opener != process:
-            if environment is not None:
+        if _process != os.getpid():
+            for environment in _environments.values():
                 environment.close()
-            environment = _open(path)
-            _environments[file] = process, environment
-    return environment
+            _environments.clear()
+            _process = os.getpid()
+        while True:
+            file = _identity(path)
+            environment = _environments.get(file) or _open(path)
+            if _identity(path) == file:
+                _environments[file] = environment
+                return environment
+            del environment  # the file was replaced in the meantime
 
 
 def _open(path: Path) -> lmdb.Environment:
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file.")
     try:
         # Without `lock=False` a lock file would appear beside the views, which DVC takes for a change.
         environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
