@@ -50,3 +50,33 @@ Names
 Randomness
     From explicit generators; the global ones are left as they were.
 """
+
+import pkgutil
+from typing import Any
+
+# Imported when they are first asked for, so that meshes, rendering and reports cost no torch.
+_PUBLIC = {
+    "HEADS": "sphreg.heads:HEADS",
+    "Head": "sphreg.heads.base:Head",
+    "Predictor": "sphreg.predict:Predictor",
+    "Rotations": "sphreg.predict.rotations:Rotations",
+    "Sphere": "sphreg.spheres:Sphere",
+    "TASKS": "sphreg.tasks:TASKS",
+    "Task": "sphreg.tasks.base:Task",
+    "UserError": "sphreg.errors:UserError",
+    "geodesic_angle": "sphreg.rotations:geodesic_angle",
+    "load": "sphreg.predict:load",
+    "s_exp": "sphreg.spheres:s_exp",
+    "s_flat": "sphreg.spheres:s_flat",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return pkgutil.resolve_name(_PUBLIC[name])
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

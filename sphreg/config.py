@@ -91,10 +91,23 @@ class Render(Section):
         return self
 
 
+# Width and height of an image in pixels that a backbone needs at least, or nothing is left of it after all poolings.
+SMALLEST = {
+    "small": 1,
+    "alexnet": 63,
+    "vgg16": 32,
+    "vgg16_bn": 32,
+    "resnet18": 1,
+    "resnet34": 1,
+    "resnet50": 1,
+    "resnet101": 1,
+}
+
+
 class Training(Section):
     """What the training of each task needs."""
 
-    backbone: Literal["small", "resnet18"]
+    backbone: Literal["small", "alexnet", "vgg16", "vgg16_bn", "resnet18", "resnet34", "resnet50", "resnet101"]
     weights: str | None
     hidden: Count
     share_hidden: bool
@@ -103,7 +116,8 @@ class Training(Section):
     lr: Positive
     weight_decay: NotNegative
     schedule: Literal["onecycle", "thirds", "constant"]
-    epochs: Count
+    epochs: Count | None
+    iterations: Count | None
     batch: Count
     validation: Share
 
@@ -112,6 +126,20 @@ class Training(Section):
         if self.backbone == "small" and self.weights == "imagenet":
             raise ValueError("weights is 'imagenet', allowed with backbone small: null or a file")
         return self
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Training":
+        if (self.epochs is None) == (self.iterations is None):
+            lengths = f"epochs is {self.epochs} and iterations is {self.iterations}"
+            raise ValueError(f"{lengths}, allowed: a number for one, null for the other")
+        return self
+
+    def steps(self, per_epoch: int) -> int:
+        """How many batches there are in all, with so many in an epoch."""
+        if self.epochs is not None:
+            return self.epochs * per_epoch
+        assert self.iterations is not None
+        return self.iterations
 
 
 class RotationTraining(Training):
@@ -123,6 +151,7 @@ class RotationTraining(Training):
 class ViewpointTraining(RotationTraining):
     """Viewpoint: azimuth, elevation, tilt."""
 
+    hidden_per_angle: bool
     azimuth_shift_deg: Degrees
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -23,23 +24,26 @@ class ModelConfig(Section):
 
     Attributes:
         categories: their places are the numbers of the categories in a batch.
+        size: width and height of the images; `sphreg.predict` brings others to it.
     """
 
     task: TaskName
     head: str
     categories: list[str]
+    size: int
     seed: int
     train: RotationTraining | ViewpointTraining | NormalsTraining
     head_settings: dict[str, Any]
 
     @classmethod
-    def of(cls, params: Params, task: str, head: str, categories: list[str]) -> "ModelConfig":
+    def of(cls, params: Params, task: str, head: str, categories: list[str], size: int) -> "ModelConfig":
         """The part of all settings that concerns one task and one head."""
         return cls.model_validate(
             {
                 "task": task,
                 "head": head,
                 "categories": categories,
+                "size": size,
                 "seed": params.seed,
                 "train": getattr(params.train, task),
                 "head_settings": params.head_settings[head].get(task, {}),
@@ -93,10 +97,21 @@ class Model:
             UserError: a file is missing, or is not what `save` writes.
         """
         try:
-            config = ModelConfig.model_validate_json(weights.with_name("config.json").read_text())
+            config = ModelConfig.model_validate_json(weights.with_name("config.json").read_text(encoding="utf-8"))
             with torch.random.fork_rng(devices=[]):  # of the initial weights, which are replaced
                 model = cls(config.model_copy(update={"train": config.train.model_copy(update={"weights": None})}))
-            model.network.load_state_dict(load_file(weights))
-        except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-            raise UserError(f"{weights}: no model can be read from it: {' '.join(str(error).split())}") from None
+            state = load_file(weights)
+        except OSError as error:
+            raise UserError(f"{error.filename or weights}: it cannot be read ({error.strerror or error}).") from None
+        except ValueError as error:
+            reason = shorten(str(error), 150, placeholder=" ...")
+            raise UserError(f"{weights.with_name('config.json')}: it is no config of a model ({reason}).") from None
+        except SafetensorError as error:
+            raise UserError(f"{weights}: it is no safetensors file, or was cut short ({error}).") from None
+        try:
+            model.network.load_state_dict(state)
+        except RuntimeError as error:
+            what = f"the backbone {config.train.backbone}, the task {config.task} and the head {config.head}"
+            first = shorten(str(error).splitlines()[1].rstrip("."), 150, placeholder=" ...")
+            raise UserError(f"{weights}: its weights are not those of {what} ({first}).") from None
         return model

@@ -44,12 +44,15 @@ def train(config: ModelConfig, samples: Samples, out: Path) -> None:
         torch.manual_seed(config.seed)
         model = Model(config)
         steps_per_epoch = max(1, len(learned) // settings.batch)  # a rest of a few images would be a noisy step
-        optimizer, schedule = optimization(model.network, settings, settings.epochs * steps_per_epoch)
-        for epoch in range(1, settings.epochs + 1):
+        length = settings.steps(steps_per_epoch)
+        epochs = math.ceil(length / steps_per_epoch)
+        optimizer, schedule = optimization(model.network, settings, length)
+        for epoch in range(1, epochs + 1):
             model.network.train()
             steps, start = [], time.perf_counter()
-            batches = torch.randperm(len(learned), generator=order).split(settings.batch)[:steps_per_epoch]
-            for rows in tqdm(batches, f"epoch {epoch}/{settings.epochs}", unit="batch", leave=False, disable=None):
+            rest = length - (epoch - 1) * steps_per_epoch  # iterations may end within an epoch
+            batches = torch.randperm(len(learned), generator=order).split(settings.batch)[:steps_per_epoch][:rest]
+            for rows in tqdm(batches, f"epoch {epoch}/{epochs}", unit="batch", leave=False, disable=None):
                 lr = optimizer.param_groups[0]["lr"]
                 steps.append(step(model, optimizer, learned.batch(rows).to(model.device)))
                 schedule.step()
@@ -70,7 +73,7 @@ def train(config: ModelConfig, samples: Samples, out: Path) -> None:
 
 
 def optimization(network: nn.Module, settings: Training, steps: int) -> tuple[Optimizer, LRScheduler]:
-    """The optimizer, and the schedule that is stepped after each batch."""
+    """The optimizer, and the schedule that is stepped after each of so many batches."""
     optimizers: dict[str, Callable[..., Optimizer]] = {"adamw": AdamW, "adam": Adam, "sgd": partial(SGD, momentum=0.9)}
     optimizer = optimizers[settings.optimizer](
         network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
@@ -79,7 +82,7 @@ def optimization(network: nn.Module, settings: Training, steps: int) -> tuple[Op
         case "onecycle":
             return optimizer, OneCycleLR(optimizer, settings.lr, steps)
         case "thirds":
-            return optimizer, MultiStepLR(optimizer, [steps // 3, 2 * steps // 3])
+            return optimizer, MultiStepLR(optimizer, [math.ceil(steps / 3), math.ceil(2 * steps / 3)])
         case "constant":
             return optimizer, ConstantLR(optimizer, factor=1)
 

@@ -12,9 +12,10 @@ from stages import run
 
 def main(params: Params, task: str, head: str, data: Path, out: Path) -> None:
     """Train the task TASK with the head HEAD on the packed dataset DATA; write weights, config and log to OUT."""
-    categories = json.loads((data / "info.json").read_text())["categories"]  # also those that only the test has
+    info = json.loads((data / "info.json").read_text())
+    categories = info["categories"]  # also those that only the test has
     samples = Samples.read(data, "train", with_normals=task == "normals", categories=categories)
-    train(ModelConfig.of(params, task, head, categories), samples, out)
+    train(ModelConfig.of(params, task, head, categories, info["render"]["size"]), samples, out)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from sphreg import presets
-from sphreg.config import Params, check_heads, load, read
+from sphreg.config import SMALLEST, Params, Training, check_heads, load, read
 from sphreg.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +59,12 @@ def load_changed(folder: Path, key: str, value: Any) -> Params:
         ("head_settings.sexp.rotation.sign_weight", True, "a valid number"),
         ("train.viewpoint.batch", 0, "greater than or equal to 1"),
         ("train.normals.epochs", 0, "greater than or equal to 1"),
+        ("train.normals.epochs", None, "a number for one, null for the other"),
+        ("train.viewpoint.iterations", 40_000, "a number for one, null for the other"),
+        ("train.viewpoint.iterations", 0, "greater than or equal to 1"),
+        ("train.viewpoint.hidden_per_angle", 3, "a valid boolean"),
+        ("train.rotation.hidden_per_angle", True, "backbone, weights, hidden"),
+        ("train.normals.backbone", "vgg19", "'alexnet', 'vgg16', 'vgg16_bn', 'resnet18', 'resnet34', 'resnet50'"),
         ("train.rotation.per_category", "yes", "a valid boolean"),
         ("train.rotation.weights", "imagenet", "null or a file"),
         ("train.rotation.learning_rate", 0.1, "backbone, weights, hidden"),
@@ -105,6 +111,18 @@ def test_no_setting_has_a_default_in_code() -> None:
                 fields(field.annotation)
 
     fields(Params)
+
+
+def test_lengths_in_epochs_and_in_iterations() -> None:
+    train = load(ROOT / "params.yaml").train
+    epochs = train.normals.model_copy(update={"epochs": 7, "iterations": None})
+    assert epochs.steps(per_epoch=11) == 77
+    iterations = train.normals.model_copy(update={"epochs": None, "iterations": 40_000})
+    assert iterations.steps(per_epoch=11) == iterations.steps(per_epoch=50_000) == 40_000
+
+
+def test_the_smallest_image_is_known_for_each_backbone() -> None:
+    assert list(SMALLEST) == list(get_args(Training.model_fields["backbone"].annotation))
 
 
 def test_the_defaults_are_allowed() -> None:

@@ -437,6 +437,37 @@ class TestTheLoop:
             assert len(seen) == sum(sizes)
             assert seen <= expected
 
+    @pytest.mark.parametrize(("iterations", "epochs"), [(1, [1]), (3, [3]), (4, [4]), (9, [4, 4, 1])])
+    def test_a_length_in_iterations_may_end_within_an_epoch(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, iterations: int, epochs: list[int]
+    ) -> None:
+        """Four batches of the 64 images to an epoch; the schedule knows how many there are in all."""
+        lengths, rates = [], []
+
+        def recording(model: Model, optimizer: torch.optim.Optimizer, batch: Batch) -> dict[str, Tensor]:
+            lengths.append(len(batch.truth))
+            rates.append(optimizer.param_groups[0]["lr"])
+            return step(model, optimizer, batch)
+
+        monkeypatch.setattr("sphreg.training.step", recording)
+        length = {"epochs": None, "iterations": iterations, "schedule": "thirds", "lr": 0.01}
+        train(config_of("rotation", "flat", **length), samples_of(data, "rotation", "train"), tmp_path)
+        assert lengths == [16] * iterations
+        assert rates == pytest.approx([0.01 * 0.1 ** (3 * done // iterations) for done in range(iterations)])
+        log = read_csv(tmp_path / "log.csv")
+        assert [int(row["epoch"]) for row in log] == list(range(1, len(epochs) + 1))
+
+    @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 100, 40_000])
+    def test_a_third_has_passed_before_the_rate_falls(self, steps: int) -> None:
+        network = torch.nn.Linear(1, 1)
+        settings = config_of("rotation", "flat", optimizer="sgd", schedule="thirds", lr=0.6).train
+        optimizer, plan = optimization(network, settings, steps)
+        optimizer.step()
+        for done in range(steps):
+            thirds = (3 * done) // steps
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(0.6 / 10**thirds)
+            plan.step()
+
     def test_a_loss_that_explodes(self, data: Path, tmp_path: Path) -> None:
         config = config_of("rotation", "direct", lr=1e30, optimizer="sgd", schedule="constant", epochs=5)
         with pytest.raises(UserError, match=r"the loss is (nan|inf) in epoch \d; try a lower train\.rotation\.lr"):

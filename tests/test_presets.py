@@ -1,0 +1,153 @@
+"""The presets: what they say, and one step of training with every network that a preset, or its comments, can name."""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+import yaml
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+
+from sphreg import heads, networks
+from sphreg.config import SMALLEST, Training, check_heads, load
+from sphreg.networks.backbones import BACKBONES
+from sphreg.networks.pixels import MirroredNetwork
+from sphreg.tasks import TASKS
+from sphreg.training import optimization
+
+ROOT = Path(__file__).parents[1]
+PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
+PAPER = load(ROOT / "params.yaml", differences=ROOT / "presets" / "paper.yaml")
+CATEGORIES = 10
+HEADS = list(heads.HEADS)[:3]
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_is_valid(path: Path) -> None:
+    check_heads(load(ROOT / "params.yaml", differences=path), path)
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_is_printed_as_options(path: Path) -> None:
+    command = [sys.executable, "-m", "sphreg.presets", path.stem]
+    printed = shlex.split(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    settings: dict[str, Any] = {}
+    for flag, option in zip(printed[::2], printed[1::2], strict=True):
+        assert flag == "-S"
+        key, value = option.split("=", 1)
+        *sections, last = key.split(".")
+        section = settings
+        for name in sections:
+            section = section.setdefault(name, {})
+        section[last] = yaml.safe_load(value)
+    assert settings == yaml.safe_load(path.read_text())
+
+
+class TestPaper:
+    """Against the numbers of the published code."""
+
+    def test_data(self) -> None:
+        assert PAPER.meshes.source == "modelnet10"
+        assert PAPER.meshes.categories is None  # all ten
+        assert (PAPER.meshes.modelnet10.train, PAPER.meshes.modelnet10.test) == (None, None)
+        assert (PAPER.render.size, PAPER.render.train_views, PAPER.render.test_views) == (224, 100, 20)
+        assert PAPER.evaluate.weights == "last"
+
+    @pytest.mark.parametrize(
+        ("task", "expected"),
+        [
+            ("rotation", {"backbone": "vgg16", "batch": 40, "epochs": 150, "iterations": None, "hidden": 996}),
+            ("rotation", {"share_hidden": False, "dropout": 0, "per_category": True}),
+            ("viewpoint", {"backbone": "resnet101", "batch": 64, "epochs": None, "iterations": 40_000, "hidden": 1024}),
+            ("viewpoint", {"share_hidden": True, "hidden_per_angle": True, "dropout": 0.5, "per_category": True}),
+            ("viewpoint", {"azimuth_shift_deg": 45}),
+            ("normals", {"backbone": "vgg16_bn", "batch": 10, "epochs": 60, "iterations": None, "hidden": 64}),
+            ("normals", {"share_hidden": False, "dropout": 0, "rotate_xy_deg": 45}),
+            *((task, {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4}) for task in ("rotation", "viewpoint")),
+            ("normals", {"optimizer": "adam", "lr": 1e-4, "weight_decay": 0}),
+            *((task, {"weights": "imagenet", "schedule": "thirds", "validation": 0}) for task in TASKS),
+        ],
+    )
+    def test_training(self, task: str, expected: dict[str, Any]) -> None:
+        section = getattr(PAPER.train, task)
+        assert {name: getattr(section, name) for name in expected} == expected
+
+    @pytest.mark.parametrize(
+        ("task", "absolute", "weight"),
+        [("rotation", "cosine", 10), ("viewpoint", "cross_entropy", 4), ("normals", "cosine", 10)],
+    )
+    def test_losses(self, task: str, absolute: str, weight: float) -> None:
+        expected = {"absolute": absolute, "absolute_weight": weight, "sign_weight": 1}
+        assert PAPER.head_settings["sexp"][task] == expected
+
+    def test_momentum(self) -> None:
+        optimizer, _ = optimization(torch.nn.Linear(1, 1), PAPER.train.rotation, steps=3)
+        assert optimizer.param_groups[0]["momentum"] == 0.9
+
+
+# Each backbone meets each task, and the heads take turns. Only the paper's own networks see images of its size.
+PUBLISHED = {("alexnet", "rotation"), ("vgg16", "rotation"), ("resnet101", "viewpoint"), ("vgg16_bn", "normals")}
+STEPS = [
+    (backbone, task, "sexp", 224)
+    if (backbone, task) in PUBLISHED
+    else (backbone, task, HEADS[(i + j) % 3], max(32, SMALLEST[backbone] + 1))
+    for i, backbone in enumerate(BACKBONES)
+    for j, task in enumerate(TASKS)
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models_made_once() -> Iterator[None]:
+    """The random weights of a large model take longer than a step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sphreg.networks.backbones.get_model", lru_cache(maxsize=1)(torchvision.models.get_model))
+        yield
+
+
+def data(task: str, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Two images, their categories and what is true of them; the left half of a map of normals is background."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2, 1, size, size), dtype=torch.uint8, generator=generator)
+    shape = (2, size, size, 3) if task == "normals" else (2, 4)
+    truth = torch.nn.functional.normalize(torch.randn(shape, generator=generator), dim=-1)
+    if task == "normals":
+        truth[..., 2].abs_()
+        truth[:, :, : size // 2] = 0
+    return images, torch.tensor([CATEGORIES - 1, 0]), truth
+
+
+@pytest.mark.parametrize(("backbone", "task", "head", "size"), STEPS)
+def test_one_step_of_training(backbone: str, task: str, head: str, size: int) -> None:
+    settings: Training = getattr(PAPER.train, task).model_copy(update={"backbone": backbone, "weights": None})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        built_task = TASKS[task](settings)
+        built_head = heads.build(head, built_task.sphere, PAPER.head_settings[head].get(task, {}))
+        network = networks.build(built_task, built_head.parts, CATEGORIES).train()
+        assert isinstance(network, MirroredNetwork) == (task == "normals" and backbone in ("vgg16", "vgg16_bn"))
+        optimizer, schedule = optimization(network, settings, steps=3)
+        images, categories, truth = data(task, size)
+        raw = network(images, categories)
+        points = (size, size) if task == "normals" else (built_task.points,)
+        assert raw.shape == (2, *points, sum(built_head.parts))
+        losses = built_head.loss(raw, built_task.targets(truth))
+        loss = torch.stack([built_task.reduce(part, truth) for part in losses.values()]).sum()
+        loss.backward()
+    weights = dict(network.named_parameters())
+    assert all(weight.grad is not None for weight in weights.values())  # no layer is idle
+    first, *_, last, _ = weights.values()
+    before = first.detach().clone(), last.detach().clone()
+    assert loss.isfinite() and loss > 0
+    assert 0 < get_total_norm([weight.grad for weight in weights.values() if weight.grad is not None]) < torch.inf
+    optimizer.step()
+    schedule.step()
+    optimizer.zero_grad()
+    assert (first != before[0]).any() and (last != before[1]).any()
+    assert get_total_norm(weights.values()).isfinite()
