@@ -120,7 +120,7 @@ def config_of(task: str, head: str, seed: int = 0, **settings: Any) -> ModelConf
     quick = {"epochs": 10, "batch": 16, "lr": 0.01, "hidden": 32, "validation": 0.2, "schedule": "onecycle"}
     section = getattr(PARAMS.train, task).model_copy(update=quick | settings)
     head_settings: dict[Any, dict[str, Any]] = {**PARAMS.head_settings.get(head, {})}
-    values = {"task": task, "head": head, "categories": CATEGORIES, "seed": seed, "train": section}
+    values = {"task": task, "head": head, "categories": CATEGORIES, "size": SIZE, "seed": seed, "train": section}
     return ModelConfig(**values, head_settings=head_settings.get(task, {}))
 
 
