@@ -1,7 +1,7 @@
 """The settings of params.yaml: typed, frozen and strict. Every value stands there; there is no default here."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -27,6 +27,8 @@ NotNegative = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
 Degrees = Annotated[Number, Field(ge=-180, le=180)]
 TaskName = Literal["rotation", "viewpoint", "normals"]
+TASKS = get_args(TaskName)
+DeviceName = Literal["auto", "cpu", "cuda"]
 
 
 class Section(BaseModel):
@@ -120,6 +122,8 @@ class Training(Section):
     iterations: Count | None
     batch: Count
     validation: Share
+    precision: Literal["float32", "bfloat16"]
+    compile: bool
 
     @model_validator(mode="after")
     def _small_was_never_on_imagenet(self) -> "Training":
@@ -162,11 +166,21 @@ class NormalsTraining(Training):
 
 
 class Train(Section):
-    """One section per task."""
+    """How trainings run, which changes no result, and one section per task."""
 
+    launcher: Annotated[str, Field(min_length=1)]
+    device: DeviceName
+    cache: Literal["none", "ram", "device"]
+    loaders: Annotated[int, Field(ge=0)] | None
+    checkpoint_s: NotNegative
     rotation: RotationTraining
     viewpoint: ViewpointTraining
     normals: NormalsTraining
+
+    def of(self, task: str) -> RotationTraining | ViewpointTraining | NormalsTraining:
+        """The section of a task."""
+        section: RotationTraining | ViewpointTraining | NormalsTraining = getattr(self, task)
+        return section
 
 
 class Evaluate(Section):
@@ -199,10 +213,8 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _tasks_and_heads_are_known(self) -> "Params":
-        if sorted(self.tasks) != sorted(Train.model_fields):
-            raise ValueError(
-                f"tasks is {self.tasks}, allowed: {', '.join(Train.model_fields)}, as the report needs all"
-            )
+        if sorted(self.tasks) != sorted(TASKS):
+            raise ValueError(f"tasks is {self.tasks}, allowed: {', '.join(TASKS)}, as the report needs all")
         if len(set(self.heads)) < len(self.heads):
             raise ValueError(f"heads is {self.heads}, allowed: each head once")
         if unknown := set(self.head_settings) - set(HEADS):
@@ -213,10 +225,19 @@ class Params(Section):
             if name not in self.head_settings:
                 raise ValueError(f"head_settings has no entry {name!r}; {{}} does where a head has no settings")
             for task in self.head_settings[name]:
-                if task not in Train.model_fields:
-                    raise ValueError(f"head_settings.{name} has {task!r}, allowed: {', '.join(Train.model_fields)}")
+                if task not in TASKS:
+                    raise ValueError(f"head_settings.{name} has {task!r}, allowed: {', '.join(TASKS)}")
         if self.head not in self.heads:
             raise ValueError(f"head is {self.head!r}, allowed: {', '.join(self.heads)} (the list heads)")
+        return self
+
+    @model_validator(mode="after")
+    def _images_are_large_enough(self) -> "Params":
+        for task in TASKS:
+            backbone = self.train.of(task).backbone
+            if self.render.size < SMALLEST[backbone]:
+                allowed = f"allowed with train.{task}.backbone {backbone}: at least {SMALLEST[backbone]}"
+                raise ValueError(f"render.size is {self.render.size}, {allowed}")
         return self
 
 

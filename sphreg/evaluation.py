@@ -73,7 +73,7 @@ def _evaluate_normals(model: Model, samples: Samples, out: Path, batch_size: int
 def _write_maps(model: Model, samples: Samples, path: Path) -> None:
     rows = torch.linspace(0, len(samples) - 1, MAPS).round().long().unique()
     batch = samples.batch(rows)
-    predicted = model.task.answer(model.predict(batch))
+    predicted = model.task.answer(model.predict(batch).cpu())
     keys = samples.table["key"].to_numpy(str)[rows]
     np.savez_compressed(path, key=keys, image=batch.images[:, 0], true=batch.truth, predicted=predicted)
 

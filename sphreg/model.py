@@ -1,5 +1,6 @@
 """A network with the task and the head that it was trained for."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import shorten
@@ -9,12 +10,22 @@ import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from sphreg import heads, networks
-from sphreg.config import NormalsTraining, Params, RotationTraining, Section, TaskName, ViewpointTraining
+from sphreg.config import (
+    DeviceName,
+    NormalsTraining,
+    Params,
+    RotationTraining,
+    Section,
+    TaskName,
+    ViewpointTraining,
+)
+from sphreg.devices import accelerator
 from sphreg.errors import UserError
 from sphreg.files import whole, write_whole
+from sphreg.loading import in_order, loader
 from sphreg.samples import Batch, Samples
 from sphreg.tasks import TASKS
 
@@ -45,7 +56,7 @@ class ModelConfig(Section):
                 "categories": categories,
                 "size": size,
                 "seed": params.seed,
-                "train": getattr(params.train, task),
+                "train": params.train.of(task),
                 "head_settings": params.head_settings[head].get(task, {}),
             }
         )
@@ -54,33 +65,47 @@ class ModelConfig(Section):
 class Model:
     """Turns images into points on a sphere.
 
+    Attributes:
+        accelerator: where it runs.
+        network: without what is around it while several processes train it.
+
     Raises:
-        UserError: the weights of the backbone are not to be had.
+        UserError: the weights of the backbone are not to be had, or there is no such device.
     """
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, device: DeviceName = "auto"):
         self.config = config
+        self.accelerator = accelerator(device)
         self.task = TASKS[config.task](config.train)
         self.head = heads.build(config.head, self.task.sphere, config.head_settings)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = self.accelerator.device
         self.network = networks.build(self.task, self.head.parts, len(config.categories))
         self.network.to(self.device).to(memory_format=torch.channels_last)
 
-    def raw(self, batch: Batch) -> Float[Tensor, "batch *points raw"]:
-        """The network's outputs; the heads work on them in float32."""
-        return self.network(batch.images, batch.categories).float()
+    def raw(self, batch: Batch, network: nn.Module | None = None) -> Float[Tensor, "batch *points raw"]:
+        """The network's outputs for a batch on the device; the heads work on them in float32."""
+        reduced = self.config.train.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
+            raw: Tensor = (network or self.network)(batch.images, batch.categories)
+        return raw.float()
 
     @torch.inference_mode()
     def predict(self, batch: Batch) -> Float[Tensor, "batch *points dim"]:
-        """The predicted points of a batch, on the CPU."""
+        """The predicted points of a batch, on the device."""
         self.network.eval()
-        return self.head.predict(self.raw(batch.to(self.device))).cpu()
+        return self.head.predict(self.raw(batch.to(self.device)))
 
     def points(self, samples: Samples, batch_size: int) -> Iterator[tuple[Batch, Float[Tensor, "batch *points dim"]]]:
-        """All samples in order, batch by batch, with their predicted points."""
-        for start in range(0, len(samples), batch_size):
-            batch = samples.batch(torch.arange(start, min(start + batch_size, len(samples))))
-            yield batch, self.predict(batch)
+        """All samples in order, batch by batch, with their predicted points, on the CPU.
+
+        Of processes that were launched together each predicts a part, and all get the whole.
+        """
+        processes = self.accelerator.num_processes
+        rows = in_order(len(samples), math.ceil(batch_size / processes) * processes)
+        for batch in loader(samples, rows, self.accelerator):
+            found = self.accelerator.gather_for_metrics((*batch.tensors(), self.predict(batch)))
+            images, categories, truth, points = (value.cpu() for value in found)
+            yield Batch(images, categories, truth), points
 
     def save(self, weights: Path) -> None:
         """Write the weights, and the config beside them."""
@@ -90,7 +115,7 @@ class Model:
         write_whole(weights.with_name("config.json"), (self.config.model_dump_json(indent=2) + "\n").encode())
 
     @classmethod
-    def load(cls, weights: Path) -> "Model":
+    def load(cls, weights: Path, device: DeviceName = "auto") -> "Model":
         """Read what `save` wrote.
 
         Raises:
@@ -99,7 +124,9 @@ class Model:
         try:
             config = ModelConfig.model_validate_json(weights.with_name("config.json").read_text(encoding="utf-8"))
             with torch.random.fork_rng(devices=[]):  # of the initial weights, which are replaced
-                model = cls(config.model_copy(update={"train": config.train.model_copy(update={"weights": None})}))
+                model = cls(
+                    config.model_copy(update={"train": config.train.model_copy(update={"weights": None})}), device
+                )
             state = load_file(weights)
         except OSError as error:
             raise UserError(f"{error.filename or weights}: it cannot be read ({error.strerror or error}).") from None

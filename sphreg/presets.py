@@ -20,17 +20,27 @@ def options(differences: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"-S {prefix}{key}={text}"
 
 
+def find_preset(name: str) -> Path:
+    """The file of a preset.
+
+    Raises:
+        UserError: there is no such preset.
+    """
+    known = {path.stem: path for path in sorted(Path("presets").glob("*.yaml"))}
+    if name not in known:
+        raise UserError(f"the preset is {name or 'missing'}, allowed: {', '.join(known)}.")
+    return known[name]
+
+
 def main(argv: list[str]) -> None:
     """Print the options of one preset.
 
     Raises:
         UserError: there is no such preset, or params.yaml with its changes is not allowed.
     """
-    known = {path.stem: path for path in sorted(Path("presets").glob("*.yaml"))}
-    if len(argv) != 1 or argv[0] not in known:
-        raise UserError(f"the preset is {' '.join(argv) or 'missing'}, allowed: {', '.join(known)}.")
-    load("params.yaml", differences=known[argv[0]])
-    print(*options(read(known[argv[0]])))
+    preset = find_preset(" ".join(argv))
+    load("params.yaml", differences=preset)
+    print(*options(read(preset)))
 
 
 if __name__ == "__main__":

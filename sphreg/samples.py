@@ -1,13 +1,15 @@
 """The views of one split, as the batches that a task learns from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float32, Int64, UInt8
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from sphreg.errors import UserError
 from sphreg.views import Views
@@ -15,23 +17,43 @@ from sphreg.views import Views
 
 @dataclass
 class Batch:
-    """Some views, and what is true of them: quaternions XYZW, or maps of normals."""
+    """Some views, and what is true of them: quaternions XYZW, or maps of normals, as vectors or as they are stored."""
 
     images: UInt8[Tensor, "batch 1 h w"]
     categories: Int64[Tensor, "batch"]
-    truth: Float[Tensor, "batch *truth"]
+    truth: Float[Tensor, "batch *truth"] | UInt8[Tensor, "batch h w 3"]
 
-    def to(self, device: torch.device) -> "Batch":
-        """The same on another device."""
-        return type(self)(*(value.to(device) for value in vars(self).values()))
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
+        """The same on a device, where maps of normals become vectors: stored they are a quarter of the bytes."""
+        images, categories, truth = (value.to(device, non_blocking=non_blocking) for value in self.tensors())
+        return Batch(images, categories, normals(truth) if truth.dtype == torch.uint8 else truth)
+
+    def pin_memory(self) -> "Batch":
+        """The same in memory that a GPU can read while the CPU goes on."""
+        return Batch(*(value.pin_memory() for value in self.tensors()))
+
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, categories and truth."""
+        return self.images, self.categories, self.truth
+
+    def __getitem__(self, rows: Int64[Tensor, "batch"]) -> "Batch":
+        return Batch(*(value[rows] for value in self.tensors()))
 
 
-class Samples:
+def normals(colours: UInt8[Tensor, "*n 3"]) -> Float32[Tensor, "*n 3"]:
+    """What `sphreg.render.camera.decode_normals` does, on any device."""
+    vectors = torch.nn.functional.normalize(colours.float() * (2 / 255) - 1, dim=-1)
+    return torch.where((colours != 0).any(-1, keepdim=True), vectors, 0)
+
+
+class Samples(Dataset[Batch]):
     """The views of a split in the order of its table.
 
     Attributes:
         table: a row per view, with the columns of the split's CSV.
         categories: their places are the numbers of the categories in a batch.
+        images: the views.
+        normals: the maps of normals, if these are the truth.
     """
 
     def __init__(self, table: pd.DataFrame, categories: list[str], images: Views, normals: Views | None):
@@ -39,10 +61,12 @@ class Samples:
         if unknown:
             raise UserError(f"{images.path}: category {min(unknown)!r} is unknown, allowed: {', '.join(categories)}")
         self.table = table
-        self._images, self._normals = images, normals
         self.categories = categories
-        self._categories = torch.tensor([categories.index(name) for name in table["category"]])
-        self._quaternions = torch.from_numpy(table[["qx", "qy", "qz", "qw"]].to_numpy())
+        self.images, self.normals = images, normals
+        self._kept: Batch | None = None
+        self._keys = table["key"].to_numpy(object)
+        self._categories = torch.tensor([categories.index(name) for name in table["category"]], dtype=torch.long)
+        self._quaternions = torch.from_numpy(table[["qx", "qy", "qz", "qw"]].to_numpy(np.float64))
 
     @classmethod
     def read(cls, data: Path, split: str, with_normals: bool, categories: list[str] | None = None) -> "Samples":
@@ -77,15 +101,28 @@ class Samples:
         return self._where(~held_out), self._where(held_out)
 
     def _where(self, rows: pd.Series) -> "Samples":
-        table = self.table[rows].reset_index(drop=True)
-        return type(self)(table, self.categories, self._images, self._normals)
+        return Samples(self.table[rows].reset_index(drop=True), self.categories, self.images, self.normals)
 
-    def batch(self, rows: Int64[Tensor, "batch"]) -> "Batch":
-        """The samples of these rows of the table."""
-        keys = self.table["key"].iloc[rows.numpy()]
-        images = torch.from_numpy(self._images.images(keys))[:, None]
-        if self._normals is None:
-            truth = self._quaternions[rows]
+    def kept(self, everything: Batch) -> "Samples":
+        """The same samples, taken from memory: all of them, in their order, as `samples[rows]` gave them."""
+        same = Samples(self.table, self.categories, self.images, self.normals)
+        same._kept = everything
+        return same
+
+    def __getitem__(self, rows: Sequence[int]) -> Batch:
+        """The samples of these rows of the table; maps of normals as they are stored."""
+        if self._kept is not None:
+            return self._kept[torch.tensor(rows, device=self._kept.images.device)]
+        keys, places = self._keys[rows], torch.tensor(rows)
+        images = torch.from_numpy(self.images.images(keys))[:, None]
+        if self.normals is None:
+            truth = self._quaternions[places]
         else:
-            truth = torch.from_numpy(np.stack([self._normals.normals(key) for key in keys]))
-        return Batch(images, self._categories[rows], truth)
+            truth = torch.from_numpy(np.stack([self.normals.colours(key) for key in keys]))
+        return Batch(images, self._categories[places], truth)
+
+    __getitems__ = __getitem__  # what a DataLoader asks for, once a batch
+
+    def batch(self, rows: Int64[Tensor, "batch"]) -> Batch:
+        """The samples of these rows of the table, ready for use on the CPU."""
+        return self[rows.tolist()].to(torch.device("cpu"))

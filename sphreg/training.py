@@ -1,26 +1,41 @@
 """The training loop."""
 
 import math
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from accelerate.utils import broadcast, broadcast_object_list
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, MultiStepLR, OneCycleLR
 from tqdm import tqdm
 
-from sphreg.config import Training
+from sphreg import checkpoint
+from sphreg.config import Train, Training
+from sphreg.devices import accelerator, check_device
 from sphreg.errors import UserError
+from sphreg.files import write_whole
+from sphreg.loading import Shuffled, kept, loader, processes
 from sphreg.model import Model, ModelConfig
 from sphreg.samples import Batch, Samples
 
+STATE = ("done", "seconds", "names", "values", "log")  # what a checkpoint has of a run, beside network and optimizer
+LOOK = 20  # steps between two looks at the losses, for which the device is waited for
 
-def train(config: ModelConfig, samples: Samples, out: Path) -> None:
+
+def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scratch: Path) -> None:
     """Train a model; write `last.safetensors`, `best.safetensors`, their `config.json` and `log.csv` to `out`.
+
+    A training that was killed goes on from its last checkpoint, to the same weights: on the CPU bit for bit. Processes
+    that were launched together share each batch. They end with the same weights as one process would, but for rounding
+    and for batch normalisation, whose mean and variance are those of the part of a batch that a process has.
 
     The log has a row per epoch:
         lr: the learning rate of its last step.
@@ -32,44 +47,203 @@ def train(config: ModelConfig, samples: Samples, out: Path) -> None:
             held-out meshes it is NaN, and the last weights are the best.
         images_per_s: of training, without validation.
 
+    Args:
+        config: of the model.
+        samples: of the split train.
+        out: a folder.
+        settings: the section `train`, for how trainings run.
+        scratch: a folder for what is not finished.
+
     Raises:
-        UserError: the loss is not finite any more.
+        UserError: there are fewer images than a batch has, no such device, not enough memory for the cache, or the loss
+            is not finite any more.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    settings = config.train
-    learned, held_out = samples.hold_out(settings.validation)
-    order = torch.Generator().manual_seed(config.seed)
-    log: list[dict[str, float]] = []
-    with torch.random.fork_rng():  # of the initial weights and of dropout
+    wanted = config.train
+    check_device(settings.device, wanted)
+    hardware = accelerator(settings.device)
+    learned, held_out = samples.hold_out(wanted.validation)
+    _check_batch(config, len(learned), hardware.num_processes)
+    decoding = processes(settings.loaders, hardware)
+    with torch.random.fork_rng([hardware.device] if hardware.device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        model = Model(config)
-        steps_per_epoch = max(1, len(learned) // settings.batch)  # a rest of a few images would be a noisy step
-        length = settings.steps(steps_per_epoch)
-        epochs = math.ceil(length / steps_per_epoch)
-        optimizer, schedule = optimization(model.network, settings, length)
-        for epoch in range(1, epochs + 1):
-            model.network.train()
-            steps, start = [], time.perf_counter()
-            rest = length - (epoch - 1) * steps_per_epoch  # iterations may end within an epoch
-            batches = torch.randperm(len(learned), generator=order).split(settings.batch)[:steps_per_epoch][:rest]
-            for rows in tqdm(batches, f"epoch {epoch}/{epochs}", unit="batch", leave=False, disable=None):
-                lr = optimizer.param_groups[0]["lr"]
-                steps.append(step(model, optimizer, learned.batch(rows).to(model.device)))
-                schedule.step()
-            seconds = time.perf_counter() - start
-            row = {"epoch": epoch, "lr": lr} | summary(steps)
-            if not math.isfinite(row["loss"]):
-                raise UserError(f"the loss is {row['loss']} in epoch {epoch}; try a lower train.{config.task}.lr.")
-            row |= {
-                "validation_median_deg": median_error(model, held_out),
-                "images_per_s": sum(map(len, batches)) / seconds,
-            }
-            log.append(row)
-            print(", ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
-            pd.DataFrame(log).to_csv(out / "log.csv", index=False)
-            model.save(out / "last.safetensors")
-            if not row["validation_median_deg"] > min(past["validation_median_deg"] for past in log):  # or it is NaN
-                model.save(out / "best.safetensors")
+        run = Run(Model(config, settings.device), len(learned) // wanted.batch, out)
+        run.go_on(scratch / checkpoint.fingerprint(config, samples))
+        if settings.cache != "none":
+            learned = kept(learned, settings.cache, hardware, decoding)
+            held_out = kept(held_out, settings.cache, hardware, decoding) if len(held_out) else held_out
+            decoding = 0
+        run.finish(learned, held_out, decoding, settings.checkpoint_s)
+
+
+def _check_batch(config: ModelConfig, images: int, processes: int) -> None:
+    setting = f"train.{config.task}.batch is {config.train.batch}"
+    if images < config.train.batch:
+        raise UserError(f"{setting}, allowed: at most {images}, as there are no more images to learn from.")
+    if config.train.batch % processes:
+        raise UserError(f"{setting}, allowed: a multiple of {processes}, as so many processes share each batch.")
+
+
+class Run:
+    """A training under way.
+
+    Attributes:
+        done: how many batches it has learned from.
+        seconds: that it took in this epoch.
+        values: what each step of this epoch reports, in float64 on the device, so that nothing waits for it.
+        names: of the columns of `values`.
+        log: a row for each epoch that has ended.
+    """
+
+    def __init__(self, model: Model, steps_per_epoch: int, out: Path) -> None:
+        settings = model.config.train
+        self.model, self.steps_per_epoch, self.out = model, steps_per_epoch, out
+        self.steps = settings.steps(steps_per_epoch)
+        self.epochs = math.ceil(self.steps / steps_per_epoch)
+        self.optimizer, self.schedule = optimization(model.network, settings, self.steps)
+        if settings.compile:
+            model.network.compile()
+        self.network: nn.Module = model.accelerator.prepare(model.network)
+        self.done, self.seconds = 0, 0.0
+        self.names: list[str] = []
+        self.values = torch.empty(0)
+        self.log: list[dict[str, float]] = []
+        self.work = out
+
+    def go_on(self, work: Path) -> None:
+        """Go on from the checkpoint in a folder, if there is one; keep there what is not finished."""
+        self.work = work
+        (state,) = broadcast_object_list([checkpoint.load(self._checkpoint) if self._is_main else None])
+        if state is None:
+            return
+        self.model.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        for name in STATE:
+            setattr(self, name, state[name])
+        self.values = self.values.to(self.model.device)
+        self._say(f"Going on after step {self.done} of {self.steps}, from {self._checkpoint}.")
+
+    def finish(self, learned: Samples, held_out: Samples, decoding: int, checkpoint_s: float) -> None:
+        """Train to the end, and write what `train` says.
+
+        Args:
+            learned: what is learned from.
+            held_out: what tells the best weights; may be empty.
+            decoding: processes that decode.
+            checkpoint_s: seconds between checkpoints.
+        """
+        settings, seed = self.model.config.train, self.model.config.seed
+        rows = Shuffled(len(learned), settings.batch, seed, range(self.done, self.steps))
+        total, before = (count * settings.batch for count in (self.steps, self.done))
+        disable = None if self._is_main else True  # None: where there is no terminal
+        with tqdm(total=total, initial=before, unit="images", unit_scale=True, leave=False, disable=disable) as bar:
+            self.model.network.train()
+            start = saved = time.perf_counter()
+            for batch in loader(learned, rows, self.model.accelerator, decoding):
+                self._learn(batch)
+                bar.update(settings.batch)
+                ends = self.done in (self.steps, self._epoch * self.steps_per_epoch)
+                if not ends and self._place % LOOK:
+                    continue
+                loss = self._look()
+                bar.set_description(f"epoch {self._epoch}/{self.epochs}", refresh=False)
+                bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
+                now = time.perf_counter()
+                if ends or now - saved >= checkpoint_s:
+                    self.seconds += now - start
+                    if ends:
+                        self._end_epoch(held_out)
+                    self._save()
+                    start = saved = time.perf_counter()
+        if self._is_main:
+            self.model.save(self.out / "last.safetensors")
+            shutil.copy(self.work / "best.safetensors", self.out)
+            self._write_log()
+            shutil.rmtree(self.work)
+
+    def _learn(self, batch: Batch) -> None:
+        """One step, whose random numbers follow from the seed, the step and the process alone."""
+        process = self.model.accelerator.process_index
+        (seed,) = np.random.SeedSequence([self.model.config.seed, self.done, process]).generate_state(1, np.uint64)
+        torch.manual_seed(int(seed))
+        lr = self.optimizer.param_groups[0]["lr"]
+        report = step(self.model, self.network, self.optimizer, batch)
+        self.schedule.step()
+        place = self.done % self.steps_per_epoch
+        if place == 0:
+            self.names = ["lr", *report]
+            shape = self.steps_per_epoch, len(self.names)
+            self.values = torch.zeros(shape, dtype=torch.float64, device=self.model.device)
+        self.values[place, 0] = lr
+        self.values[place, 1:] = self.model.accelerator.reduce(torch.stack(list(report.values())).double(), "mean")
+        self.done += 1
+
+    @property
+    def _epoch(self) -> int:
+        """That of the last step, counted from 1."""
+        return math.ceil(self.done / self.steps_per_epoch)
+
+    @property
+    def _place(self) -> int:
+        """How many steps of this epoch are done."""
+        return self.done - (self._epoch - 1) * self.steps_per_epoch
+
+    def _look(self) -> float:
+        """The last loss; see that all were finite."""
+        lr, loss, gradient = (
+            self.values[: self._place, self.names.index(n)].cpu() for n in ("lr", "loss", "grad_norm")
+        )
+        wrong = (~(loss.isfinite() & gradient.isfinite())).nonzero()
+        if len(wrong):
+            first = int(wrong[0])
+            name, value = ("gradient", gradient[first]) if loss[first].isfinite() else ("loss", loss[first])
+            good = (
+                f"the last good checkpoint is {self._checkpoint}" if self._checkpoint.exists() else "no checkpoint yet"
+            )
+            raise UserError(
+                f"the {name} is {value:g} at step {first + 1} of epoch {self._epoch}, with a learning rate of "
+                f"{lr[first]:g} ({good}); try a lower train.{self.model.config.task}.lr."
+            )
+        return float(loss[-1])
+
+    def _end_epoch(self, held_out: Samples) -> None:
+        if self.model.accelerator.num_processes > 1:
+            broadcast(list(self.model.network.buffers()))  # the statistics of batch normalisation differ
+        values = pd.DataFrame(self.values[: self._place].cpu().numpy(), columns=self.names)
+        row = {"epoch": self._epoch, "lr": values["lr"].iloc[-1], **values.drop(columns="lr").mean()}
+        row["grad_norm_cv"] = values["grad_norm"].std(ddof=0) / row["grad_norm"]
+        row["validation_median_deg"] = median = median_error(self.model, held_out)
+        row["images_per_s"] = self._place * self.model.config.train.batch / self.seconds
+        self.log.append({name: float(value) for name, value in row.items()} | {"epoch": self._epoch})
+        self.seconds = 0.0
+        self.model.network.train()
+        if self._is_main:
+            self._say(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+            self._write_log()
+            if not median > min(past["validation_median_deg"] for past in self.log):  # or it is NaN
+                self.model.save(self.work / "best.safetensors")
+
+    def _save(self) -> None:
+        if self._is_main:
+            modules = {"network": self.model.network, "optimizer": self.optimizer, "schedule": self.schedule}
+            state = {name: module.state_dict() for name, module in modules.items()}
+            checkpoint.save(self._checkpoint, state | {name: getattr(self, name) for name in STATE})
+
+    def _write_log(self) -> None:
+        write_whole(self.out / "log.csv", pd.DataFrame(self.log).to_csv(index=False).encode())
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.work / "checkpoint.pt"
+
+    @property
+    def _is_main(self) -> bool:
+        return self.model.accelerator.is_main_process
+
+    def _say(self, text: str) -> None:
+        if self._is_main:
+            tqdm.write(text)
+            sys.stdout.flush()
 
 
 def optimization(network: nn.Module, settings: Training, steps: int) -> tuple[Optimizer, LRScheduler]:
@@ -87,12 +261,21 @@ def optimization(network: nn.Module, settings: Training, steps: int) -> tuple[Op
             return optimizer, ConstantLR(optimizer, factor=1)
 
 
-def step(model: Model, optimizer: Optimizer, batch: Batch) -> dict[str, Tensor]:
-    """One step of training; what it has to report stays on the device, so that nothing waits for it."""
-    raw = model.raw(batch)
+def step(model: Model, network: nn.Module, optimizer: Optimizer, batch: Batch) -> dict[str, Tensor]:
+    """One step of training; what it has to report stays on the device, so that nothing waits for it.
+
+    Args:
+        model: what is trained.
+        network: its network, or what shares the work of it with other processes.
+        optimizer: of the network's weights.
+        batch: this process's part, on the device.
+    """
+    raw = model.raw(batch, network)
     raw.retain_grad()
     losses = model.head.loss(raw, model.task.targets(batch.truth).to(raw))
-    parts = {name: model.task.reduce(loss, batch.truth) for name, loss in losses.items()}
+    # Gradients are averaged over the processes, which may have different numbers of pixels.
+    count = model.accelerator.reduce(model.task.mask(batch.truth).sum().float(), "mean").clamp(min=1)
+    parts = {name: model.task.total(loss, batch.truth) / count for name, loss in losses.items()}
     loss = torch.stack(list(parts.values())).sum()
     optimizer.zero_grad()
     loss.backward()
@@ -103,13 +286,6 @@ def step(model: Model, optimizer: Optimizer, batch: Batch) -> dict[str, Tensor]:
         | {name: part.detach() for name, part in parts.items()}
         | {"grad_norm": raw.grad.norm(dim=-1).sum()}
     )
-
-
-def summary(steps: list[dict[str, Tensor]]) -> dict[str, float]:
-    """The mean of each value over the steps, and the coefficient of variation of the gradient norm."""
-    values = pd.DataFrame([{name: value.item() for name, value in step.items()} for step in steps])
-    means = {str(name): mean for name, mean in values.mean(skipna=False).items()}
-    return means | {"grad_norm_cv": values["grad_norm"].std(ddof=0, skipna=False) / means["grad_norm"]}
 
 
 def median_error(model: Model, samples: Samples) -> float:

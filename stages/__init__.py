@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from sphreg.config import load
 from sphreg.errors import UserError
+from sphreg.presets import find_preset
 
 # Where other programs use the cores too, the threads of torch lose most of their time waiting for each other in busy
 # loops (8 times slower beside three processes on two cores); asleep they wait as well. Read when torch is imported.
@@ -17,15 +18,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 def run(stage: Callable[..., None]) -> None:
     """Call `stage(params, ...)`; each further argument of it is an option of the command line, of the annotated type.
 
+    With `--preset NAME` the settings are those of params.yaml with the changes of `presets/NAME.yaml`.
+
     What a user can mend is said in one sentence and ends the process with status 1.
     """
     parser = argparse.ArgumentParser(description=stage.__doc__)
     _, *options = inspect.signature(stage).parameters.values()
     for option in options:
-        parser.add_argument(f"--{option.name}", type=option.annotation, required=True)
+        optional = {} if option.default is option.empty else {"default": option.default}
+        parser.add_argument(f"--{option.name}", type=option.annotation, required=not optional, **optional)
+    parser.add_argument("--preset", help="a set of changes in presets/")
     arguments = vars(parser.parse_args())
+    preset = arguments.pop("preset")
     try:
-        stage(load("params.yaml"), **arguments)
+        stage(load("params.yaml", preset and find_preset(preset)), **arguments)
     except UserError as error:
         os.utime("params.yaml")  # or `git checkout` may overlook a change that DVC made within the second
         sys.exit(str(error))

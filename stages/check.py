@@ -1,22 +1,28 @@
-"""Stage `check`: every setting, before any work is done."""
+"""Stage `check`: every setting, before any work is done. `python -m stages.check --preset paper` checks a preset."""
 
+import os
 from pathlib import Path
 
-from sphreg.config import Params, check_heads
+from sphreg.config import TASKS, Params, check_heads
 from sphreg.errors import UserError
 from stages import run
 
 
-def main(params: Params, out: Path) -> None:
+def main(params: Params, out: Path = Path(os.devnull)) -> None:
     """Check params.yaml; write a marker to OUT."""
     folder = params.meshes.folder.path
     if not Path(folder).is_dir():  # for any source, as DVC watches it
         raise UserError(f"params.yaml: meshes.folder.path is {folder!r}, allowed: a folder that exists.")
-    for task, settings in params.train:
-        if settings.weights not in (None, "imagenet") and not Path(settings.weights).is_file():
-            where = f"params.yaml: train.{task}.weights is {settings.weights!r}"
+    for task in TASKS:
+        weights = params.train.of(task).weights
+        if weights not in (None, "imagenet") and not Path(weights).is_file():
+            where = f"params.yaml: train.{task}.weights is {weights!r}"
             raise UserError(f"{where}, allowed: null, imagenet or a file that exists.")
     check_heads(params, "params.yaml")
+    if params.train.device == "cuda" or any(params.train.of(task).precision == "bfloat16" for task in TASKS):
+        from sphreg.devices import check_device  # torch takes seconds
+
+        check_device(params.train.device, *map(params.train.of, TASKS))
     out.write_text("All settings are known and allowed.\n")
 
 

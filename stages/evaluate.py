@@ -13,7 +13,7 @@ from stages import run
 
 def main(params: Params, model: Path, data: Path, out: Path) -> None:
     """Score the model in the folder MODEL on the test views of the dataset DATA; write tables and a card to OUT."""
-    trained = Model.load(model / f"{params.evaluate.weights}.safetensors")
+    trained = Model.load(model / f"{params.evaluate.weights}.safetensors", params.train.device)
     samples = Samples.read(data, "test", trained.task.points is None, trained.config.categories)
     evaluate(trained, samples, out, params.evaluate.batch)
     shutil.copy(model / "log.csv", out)

@@ -1,6 +1,7 @@
 """Stage `train`: one task with one head."""
 
 import json
+import os
 from pathlib import Path
 
 from sphreg.config import Params
@@ -15,7 +16,10 @@ def main(params: Params, task: str, head: str, data: Path, out: Path) -> None:
     info = json.loads((data / "info.json").read_text())
     categories = info["categories"]  # also those that only the test has
     samples = Samples.read(data, "train", with_normals=task == "normals", categories=categories)
-    train(ModelConfig.of(params, task, head, categories, info["render"]["size"]), samples, out)
+    config = ModelConfig.of(params, task, head, categories, info["render"]["size"])
+    # DVC_ROOT is the repository's folder, also where an experiment runs in a copy of it.
+    scratch = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch" / "train"
+    train(config, samples, out, params.train, scratch)
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def test_one_step_of_training(backbone: str, task: str, head: str, size: int) ->
         points = (size, size) if task == "normals" else (built_task.points,)
         assert raw.shape == (2, *points, sum(built_head.parts))
         losses = built_head.loss(raw, built_task.targets(truth))
-        loss = torch.stack([built_task.reduce(part, truth) for part in losses.values()]).sum()
+        loss = torch.stack([built_task.total(part, truth) for part in losses.values()]).sum()
         loss.backward()
     weights = dict(network.named_parameters())
     assert all(weight.grad is not None for weight in weights.values())  # no layer is idle

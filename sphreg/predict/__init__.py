@@ -131,7 +131,7 @@ class Predictor:
 
     def _answers(self, squares: list[Square], numbers: Int64[Tensor, "n"]) -> Iterator[Float[np.ndarray, "..."]]:
         images = torch.from_numpy(np.stack([image.pixels for image in squares]))[:, None]
-        points = self.model.predict(Batch(images, numbers, torch.zeros(len(squares))))  # the truth is not known
+        points = self.model.predict(Batch(images, numbers, torch.zeros(len(squares)))).cpu()  # the truth is not known
         if isinstance(self.model.task, Pose):
             yield from F.normalize(self.model.task.answer(points.double()), dim=-1).numpy()
         else:

@@ -35,8 +35,10 @@ class Task(ABC):
         """Where there is a truth: which images, or which pixels."""
 
     @abstractmethod
-    def reduce(self, losses: Float[Tensor, "batch *points"], truth: Float[Tensor, "batch *truth"]) -> Float[Tensor, ""]:
-        """One number for the losses of a batch."""
+    def total(self, losses: Float[Tensor, "batch *points"], truth: Float[Tensor, "batch *truth"]) -> Float[Tensor, ""]:
+        """The sum of the losses of a batch, where there is a truth. What is learned is this, divided by how many
+        images, or pixels, `mask` has in the batches of all processes.
+        """
 
     @abstractmethod
     def answer(self, points: Float[Tensor, "batch *points dim"]) -> Float[Tensor, "batch *truth"]:
@@ -59,9 +61,9 @@ class Pose(Task):
         """All images."""
         return torch.ones(len(truth), dtype=torch.bool, device=truth.device)
 
-    def reduce(self, losses: Float[Tensor, "batch points"], truth: Float[Tensor, "batch 4"]) -> Float[Tensor, ""]:
-        """The sum over the points of an image, as published, and the mean over the images."""
-        return losses.sum(-1).mean()
+    def total(self, losses: Float[Tensor, "batch points"], truth: Float[Tensor, "batch 4"]) -> Float[Tensor, ""]:
+        """Over the points of all images, as published."""
+        return losses.sum()
 
     def error(self, answer: Float[Tensor, "batch 4"], truth: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch"]:
         """The geodesic angle between the two rotations."""

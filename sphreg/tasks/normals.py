@@ -35,10 +35,9 @@ class Normals(Task):
         """The pixels that show the object."""
         return (truth != 0).any(-1)
 
-    def reduce(self, losses: Float[Tensor, "batch h w"], truth: Float[Tensor, "batch h w 3"]) -> Float[Tensor, ""]:
-        """The mean over all pixels of the batch that show an object."""
-        mask = self.mask(truth)
-        return (losses * mask).sum() / mask.sum().clamp(min=1)
+    def total(self, losses: Float[Tensor, "batch h w"], truth: Float[Tensor, "batch h w 3"]) -> Float[Tensor, ""]:
+        """Over the pixels that show the object."""
+        return (losses * self.mask(truth)).sum()
 
     def answer(self, points: Float[Tensor, "batch h w 3"]) -> Float[Tensor, "batch h w 3"]:
         """The normals, turned back."""

@@ -1,5 +1,6 @@
 """Viewpoint: azimuth, elevation and tilt, each on S1."""
 
+import cmath
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from sphreg.config import ViewpointTraining
 from sphreg.spheres import Sphere
 from sphreg.tasks.base import Pose
-from sphreg.viewpoints import viewpoint_angles, viewpoint_quaternions
+from sphreg.viewpoints import POLE, viewpoint_angles, viewpoint_quaternions
 
 
 class Viewpoint(Pose):
@@ -24,9 +25,21 @@ class Viewpoint(Pose):
         self.shift = torch.tensor([math.radians(settings.azimuth_shift_deg), 0.0, 0.0], dtype=torch.float64)
 
     def targets(self, truth: Float[Tensor, "batch 4"]) -> Float[Tensor, "batch 3 2"]:
-        """(cos, sin) of the angles; the azimuth is shifted first."""
-        angles = torch.from_numpy(viewpoint_angles(truth.double().cpu().numpy())) + self.shift
-        return torch.stack([angles.cos(), angles.sin()], dim=-1).to(truth)
+        """(cos, sin) of the angles; the azimuth is shifted first.
+
+        They are products of the complex numbers w + iz and -x - iy, whose angles are half the difference and half the
+        sum of tilt and azimuth (see `viewpoint_angles`): no arc tangent, and nothing leaves the device.
+        """
+        x, y, z, w = truth.double().unbind(-1)
+        difference, sum_ = torch.complex(w, z), torch.complex(-x, -y)
+        bottom, top = difference.abs(), sum_.abs()
+        difference = torch.where(bottom < POLE / 2, sum_.conj(), difference)  # the tilt is 0 at the poles
+        sum_ = torch.where(top < POLE / 2, difference.conj(), sum_)
+        shift = cmath.rect(1, self.shift[0].item())
+        azimuth, tilt = shift * sum_ * difference.conj(), sum_ * difference
+        elevation = torch.complex(2 * top * bottom, bottom.square() - top.square())
+        points = torch.stack([azimuth, elevation, tilt], dim=-1)
+        return torch.view_as_real(points / points.abs()).to(truth)
 
     def answer(self, points: Float[Tensor, "batch 3 2"]) -> Float[Tensor, "batch 4"]:
         """The rotation of the three angles."""

@@ -94,7 +94,11 @@ class Views:
 
     def normals(self, key: str) -> Float32[np.ndarray, "h w 3"]:
         """One map of unit normals in camera coordinates, decoded from PNG; the zero vector where there is no object."""
-        return decode_normals(np.asarray(Image.open(io.BytesIO(self[key]))))
+        return decode_normals(self.colours(key))
+
+    def colours(self, key: str) -> UInt8[np.ndarray, "h w 3"]:
+        """The same map, as `sphreg.render.camera.encode_normals` made it."""
+        return np.array(Image.open(io.BytesIO(self[key])))
 
     def _get(self, key: str) -> bytes | None:
         with self._environment().begin() as transaction:

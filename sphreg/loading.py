@@ -1,0 +1,122 @@
+"""The images on their way to the device: in which order, decoded by whom, kept where."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import psutil
+import torch
+from accelerate import Accelerator
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
+from tqdm import tqdm
+
+from sphreg.errors import UserError
+from sphreg.samples import Batch, Samples
+
+CHUNK = 256  # images that are decoded at once to be kept
+MOST = 8  # processes that decode for one device, where the settings do not say
+
+
+class Shuffled(BatchSampler):
+    """The rows of each batch of a training, or of the rest of one: all epochs, one after the other.
+
+    An epoch sees each image at most once, in an order that follows from the seed and the epoch alone. A rest that does
+    not fill a batch waits for another epoch.
+
+    Args:
+        images: how many there are.
+        batch_size: how many make a batch.
+        seed: of the order.
+        steps: which batches, counted from the first one of the training.
+    """
+
+    def __init__(self, images: int, batch_size: int, seed: int, steps: range):
+        self.images, self.batch_size, self.seed, self.steps = images, batch_size, seed, steps
+        self.drop_last = True
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = None
+        for step in self.steps:
+            epoch, place = divmod(step, self.images // self.batch_size)
+            if order is None or place == 0:
+                order = np.random.default_rng([self.seed, epoch]).permutation(self.images)
+            yield order[place * self.batch_size :][: self.batch_size].tolist()
+
+
+def in_order(images: int, batch_size: int) -> BatchSampler:
+    """All rows, one after the other; the last batch may be smaller."""
+    return BatchSampler(SequentialSampler(range(images)), batch_size, drop_last=False)
+
+
+def loader(samples: Samples, rows: BatchSampler, accelerator: Accelerator, processes: int = 0) -> Iterator[Batch]:
+    """The batches of these rows on the device; of several processes that train together, this one's part of each.
+
+    Args:
+        samples: where the rows are.
+        rows: of each batch.
+        accelerator: says what the device is.
+        processes: that decode, ahead of time; 0: this one.
+    """
+    gpu = accelerator.device.type == "cuda"
+    pin = gpu and next(iter(samples[[0]].tensors())).device.type == "cpu"
+    yield from accelerator.prepare(_batches(samples, rows, processes, pin))
+
+
+def _batches(samples: Samples, rows: BatchSampler, processes: int, pin: bool = False) -> "DataLoader[Batch]":
+    generator = torch.Generator()  # the global one is left alone
+    return DataLoader(
+        samples, batch_sampler=rows, num_workers=processes, collate_fn=_same, pin_memory=pin, generator=generator
+    )
+
+
+def _same(batch: Any) -> Any:
+    return batch  # which `Samples` made at once
+
+
+def processes(wanted: int | None, accelerator: Accelerator) -> int:
+    """How many processes decode for this one: as the settings say, or a fair share of the cores."""
+    if wanted is not None:
+        return wanted
+    return min(MOST, max(1, (os.cpu_count() or 1) // local_processes()))
+
+
+def local_processes() -> int:
+    """How many processes train together on this machine, as their launcher says."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def kept(samples: Samples, where: Literal["ram", "device"], accelerator: Accelerator, processes: int) -> Samples:
+    """The same samples, all decoded and kept in memory.
+
+    Raises:
+        UserError: there is not enough of it; before anything is decoded.
+    """
+    device = accelerator.device if where == "device" else torch.device("cpu")
+    one = samples[[0]]
+    needed = len(samples) * sum(value.nbytes for value in one.tensors())
+    if device.type == "cpu":
+        needed *= local_processes()
+        free = psutil.virtual_memory().available
+    else:
+        free, _ = torch.cuda.mem_get_info(device)
+    if needed > free:
+        height, width = one.images.shape[-2:]
+        what = f"{needed / 1e9:.1f} GB for {len(samples):,} images of {height} x {width} pixels"
+        raise UserError(
+            f"train.cache is {where!r}, which needs {what}, and {free / 1e9:.1f} GB are free; allowed: none, "
+            "ram or device where there is enough of it."
+        )
+    everything = Batch(
+        *(torch.empty((len(samples), *v.shape[1:]), dtype=v.dtype, device=device) for v in one.tensors())
+    )
+    chunks = _batches(samples, in_order(len(samples), CHUNK), processes)
+    start = 0
+    for chunk in tqdm(chunks, "decode", unit="batch", leave=False, disable=None):
+        for whole, part in zip(everything.tensors(), chunk.tensors(), strict=True):
+            whole[start : start + len(part)].copy_(part, non_blocking=True)
+        start += len(chunk.images)
+    return samples.kept(everything)
