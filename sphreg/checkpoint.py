@@ -1,7 +1,7 @@
 """The state of a training that is not finished, which a killed one goes on from."""
 
 import hashlib
-import pickle
+import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from sphreg.model import ModelConfig
 from sphreg.samples import Samples
 
 
+DIGEST = hashlib.sha256().digest_size
+
+
 def fingerprint(config: ModelConfig, samples: Samples) -> str:
     """A checksum of all that the weights depend on: settings, images and their truth, the code of sphreg, torch."""
     checksum = hashlib.sha256(f"{config.model_dump_json()} torch {torch.__version__}".encode())
@@ -22,6 +25,8 @@ def fingerprint(config: ModelConfig, samples: Samples) -> str:
     for views in samples.images, samples.normals:
         if views is not None:
             checksum.update(_digest(views.path))
+    if config.train.weights not in (None, "imagenet"):
+        checksum.update(_digest(Path(config.train.weights)))
     modules = {name: module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "sphreg"}
     for _, file in sorted(modules.items()):
         if file is not None:
@@ -35,13 +40,16 @@ def _digest(path: Path) -> bytes:
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors, numbers, texts, and lists and dicts of them.
+    """Write tensors, numbers, texts, and lists and dicts of them, after a checksum of what follows.
 
     Raises:
         UserError: the file cannot be written; an older one is still there then.
     """
-    with whole(path) as partial:
-        torch.save(state, partial)
+    content = io.BytesIO()
+    torch.save(state, content)
+    with whole(path) as partial, partial.open("wb") as file:
+        file.write(hashlib.sha256(content.getbuffer()).digest())
+        file.write(content.getbuffer())
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -52,9 +60,8 @@ def load(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise UserError(f"{path}: it is no checkpoint ({reason}); delete it, and the training starts over.") from None
+    content = path.read_bytes()
+    if hashlib.sha256(memoryview(content)[DIGEST:]).digest() != content[:DIGEST]:
+        raise UserError(f"{path}: it is no checkpoint, or is damaged; delete it, and the training starts over.")
+    state: dict[str, Any] = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
     return state

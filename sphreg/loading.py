@@ -1,7 +1,7 @@
 """The images on their way to the device: in which order, decoded by whom, kept where."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -61,8 +61,7 @@ def loader(samples: Samples, rows: BatchSampler, accelerator: Accelerator, proce
         accelerator: says what the device is.
         processes: that decode, ahead of time; 0: this one.
     """
-    gpu = accelerator.device.type == "cuda"
-    pin = gpu and next(iter(samples[[0]].tensors())).device.type == "cpu"
+    pin = (accelerator.device.type, samples.device.type) == ("cuda", "cpu")
     yield from accelerator.prepare(_batches(samples, rows, processes, pin))
 
 
@@ -89,15 +88,18 @@ def local_processes() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def kept(samples: Samples, where: Literal["ram", "device"], accelerator: Accelerator, processes: int) -> Samples:
+def kept(
+    parts: Sequence[Samples], where: Literal["ram", "device"], accelerator: Accelerator, processes: int
+) -> list[Samples]:
     """The same samples, all decoded and kept in memory.
 
     Raises:
         UserError: there is not enough of it; before anything is decoded.
     """
     device = accelerator.device if where == "device" else torch.device("cpu")
-    one = samples[[0]]
-    needed = len(samples) * sum(value.nbytes for value in one.tensors())
+    one = next(part[[0]] for part in parts if len(part))
+    images = sum(map(len, parts))
+    needed = images * sum(value.nbytes for value in one.tensors())
     if device.type == "cpu":
         needed *= local_processes()
         free = psutil.virtual_memory().available
@@ -105,11 +107,16 @@ def kept(samples: Samples, where: Literal["ram", "device"], accelerator: Acceler
         free, _ = torch.cuda.mem_get_info(device)
     if needed > free:
         height, width = one.images.shape[-2:]
-        what = f"{needed / 1e9:.1f} GB for {len(samples):,} images of {height} x {width} pixels"
+        what = f"{needed / 1e9:.1f} GB for {images:,} images of {height} x {width} pixels"
         raise UserError(
             f"train.cache is {where!r}, which needs {what}, and {free / 1e9:.1f} GB are free; allowed: none, "
             "ram or device where there is enough of it."
         )
+    return [_kept(part, one, device, processes) for part in parts]
+
+
+def _kept(samples: Samples, one: Batch, device: torch.device, processes: int) -> Samples:
+    """See `kept`. `one` is a batch that shows shapes and types."""
     everything = Batch(
         *(torch.empty((len(samples), *v.shape[1:]), dtype=v.dtype, device=device) for v in one.tensors())
     )

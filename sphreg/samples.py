@@ -93,6 +93,11 @@ class Samples(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.table)
 
+    @property
+    def device(self) -> torch.device:
+        """Where batches are made."""
+        return torch.device("cpu") if self._kept is None else self._kept.images.device
+
     def hold_out(self, share: float) -> "tuple[Samples, Samples]":
         """These samples without, and with only, the last `share` of the meshes of each category, by name."""
         meshes = self.table[["category", "mesh"]].drop_duplicates().sort_values(["category", "mesh"])
@@ -112,7 +117,7 @@ class Samples(Dataset[Batch]):
     def __getitem__(self, rows: Sequence[int]) -> Batch:
         """The samples of these rows of the table; maps of normals as they are stored."""
         if self._kept is not None:
-            return self._kept[torch.tensor(rows, device=self._kept.images.device)]
+            return self._kept[torch.tensor(rows, device=self.device)]
         keys, places = self._keys[rows], torch.tensor(rows)
         images = torch.from_numpy(self.images.images(keys))[:, None]
         if self.normals is None:

@@ -69,8 +69,7 @@ def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scr
         run = Run(Model(config, settings.device), len(learned) // wanted.batch, out)
         run.go_on(scratch / checkpoint.fingerprint(config, samples))
         if settings.cache != "none":
-            learned = kept(learned, settings.cache, hardware, decoding)
-            held_out = kept(held_out, settings.cache, hardware, decoding) if len(held_out) else held_out
+            learned, held_out = kept([learned, held_out], settings.cache, hardware, decoding)
             decoding = 0
         run.finish(learned, held_out, decoding, settings.checkpoint_s)
 
@@ -159,6 +158,7 @@ class Run:
             self.model.save(self.out / "last.safetensors")
             shutil.copy(self.work / "best.safetensors", self.out)
             self._write_log()
+            self._checkpoint.unlink()  # first: a rest of the folder without it means nothing
             shutil.rmtree(self.work)
 
     def _learn(self, batch: Batch) -> None:

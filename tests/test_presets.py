@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,21 @@ import pytest
 import torch
 import torchvision
 import yaml
-from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from sphreg import heads, networks
-from sphreg.config import SMALLEST, Training, check_heads, load
+from sphreg import heads
+from sphreg.config import SMALLEST, check_heads, load
+from sphreg.model import Model, ModelConfig
 from sphreg.networks.backbones import BACKBONES
 from sphreg.networks.pixels import MirroredNetwork
+from sphreg.samples import Batch
 from sphreg.tasks import TASKS
-from sphreg.training import optimization
+from sphreg.training import optimization, step
 
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 PAPER = load(ROOT / "params.yaml", differences=ROOT / "presets" / "paper.yaml")
-CATEGORIES = 10
+CATEGORIES = [f"category {number}" for number in range(10)]
 HEADS = list(heads.HEADS)[:3]
 
 
@@ -92,14 +94,24 @@ class TestPaper:
         assert optimizer.param_groups[0]["momentum"] == 0.9
 
 
-# Each backbone meets each task, and the heads take turns. Only the paper's own networks see images of its size.
+# Every backbone with every task and head as the preset `paper` trains them, the other presets with their own backbone.
+# Only the paper's own networks see images of its size.
 PUBLISHED = {("alexnet", "rotation"), ("vgg16", "rotation"), ("resnet101", "viewpoint"), ("vgg16_bn", "normals")}
 STEPS = [
-    (backbone, task, "sexp", 224)
-    if (backbone, task) in PUBLISHED
-    else (backbone, task, HEADS[(i + j) % 3], max(32, SMALLEST[backbone] + 1))
-    for i, backbone in enumerate(BACKBONES)
-    for j, task in enumerate(TASKS)
+    (
+        "paper",
+        backbone,
+        task,
+        head,
+        224 if head == "sexp" and (backbone, task) in PUBLISHED else max(32, SMALLEST[backbone] + 1),
+    )
+    for backbone, task, head in product(BACKBONES, TASKS, HEADS)
+] + [
+    (preset.stem, settings.train.of(task).backbone, task, head, settings.render.size)
+    for preset in PRESETS
+    for settings in [load(ROOT / "params.yaml", preset)]
+    for task, head in product(TASKS, HEADS)
+    if preset.stem != "paper"
 ]
 
 
@@ -111,8 +123,8 @@ def models_made_once() -> Iterator[None]:
         yield
 
 
-def data(task: str, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Two images, their categories and what is true of them; the left half of a map of normals is background."""
+def batch_of_two(task: str, size: int) -> Batch:
+    """The left half of a map of normals is background."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, 1, size, size), dtype=torch.uint8, generator=generator)
     shape = (2, size, size, 3) if task == "normals" else (2, 4)
@@ -120,34 +132,26 @@ def data(task: str, size: int) -> tuple[Tensor, Tensor, Tensor]:
     if task == "normals":
         truth[..., 2].abs_()
         truth[:, :, : size // 2] = 0
-    return images, torch.tensor([CATEGORIES - 1, 0]), truth
+    return Batch(images, torch.tensor([len(CATEGORIES) - 1, 0]), truth)
 
 
-@pytest.mark.parametrize(("backbone", "task", "head", "size"), STEPS)
-def test_one_step_of_training(backbone: str, task: str, head: str, size: int) -> None:
-    settings: Training = getattr(PAPER.train, task).model_copy(update={"backbone": backbone, "weights": None})
+@pytest.mark.parametrize(("preset", "backbone", "task", "head", "size"), STEPS)
+def test_one_step_of_training(preset: str, backbone: str, task: str, head: str, size: int) -> None:
+    params = load(ROOT / "params.yaml", ROOT / "presets" / f"{preset}.yaml")
+    config = ModelConfig.of(params, task, head, CATEGORIES, size)
+    settings = config.train.model_copy(update={"backbone": backbone, "weights": None})
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        built_task = TASKS[task](settings)
-        built_head = heads.build(head, built_task.sphere, PAPER.head_settings[head].get(task, {}))
-        network = networks.build(built_task, built_head.parts, CATEGORIES).train()
-        assert isinstance(network, MirroredNetwork) == (task == "normals" and backbone in ("vgg16", "vgg16_bn"))
-        optimizer, schedule = optimization(network, settings, steps=3)
-        images, categories, truth = data(task, size)
-        raw = network(images, categories)
-        points = (size, size) if task == "normals" else (built_task.points,)
-        assert raw.shape == (2, *points, sum(built_head.parts))
-        losses = built_head.loss(raw, built_task.targets(truth))
-        loss = torch.stack([built_task.total(part, truth) for part in losses.values()]).sum()
-        loss.backward()
-    weights = dict(network.named_parameters())
-    assert all(weight.grad is not None for weight in weights.values())  # no layer is idle
-    first, *_, last, _ = weights.values()
-    before = first.detach().clone(), last.detach().clone()
-    assert loss.isfinite() and loss > 0
-    assert 0 < get_total_norm([weight.grad for weight in weights.values() if weight.grad is not None]) < torch.inf
-    optimizer.step()
-    schedule.step()
-    optimizer.zero_grad()
+        model = Model(config.model_copy(update={"train": settings}))
+        optimizer, schedule = optimization(model.network, settings, steps=3)
+        first, *_, last, _ = model.network.parameters()
+        before = first.detach().clone(), last.detach().clone()
+        report = step(model, model.network.train(), optimizer, batch_of_two(task, size))
+        schedule.step()
+    assert isinstance(model.network, MirroredNetwork) == (task == "normals" and backbone in ("vgg16", "vgg16_bn"))
+    gradients = [weight.grad for weight in model.network.parameters()]
+    assert all(gradient is not None for gradient in gradients)  # no layer is idle
+    assert 0 < get_total_norm([gradient for gradient in gradients if gradient is not None]) < torch.inf
+    assert all(0 <= value < torch.inf for value in report.values()) and report["loss"] > 0
     assert (first != before[0]).any() and (last != before[1]).any()
-    assert get_total_norm(weights.values()).isfinite()
+    assert get_total_norm(list(model.network.parameters())).isfinite()
