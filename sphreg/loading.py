@@ -77,11 +77,11 @@ def _same(batch: Any) -> Any:
 
 
 def processes(wanted: int | None, accelerator: Accelerator) -> int:
-    """How many processes decode for this one: as the settings say, or those of its cores that the training leaves."""
+    """How many processes decode for this one: as the settings say, or a fair share of the cores that it leaves idle."""
     if wanted is not None:
         return wanted
     if accelerator.device.type == "cpu":
-        return 1
+        return 0
     return min(MOST, max(1, (os.cpu_count() or 1) // local_processes()))
 
 

@@ -41,9 +41,15 @@ class Batch:
 
 
 def normals(colours: UInt8[Tensor, "*n 3"]) -> Float32[Tensor, "*n 3"]:
-    """What `sphreg.render.camera.decode_normals` does, on any device."""
-    vectors = torch.nn.functional.normalize(colours.float() * (2 / 255) - 1, dim=-1)
-    return torch.where((colours != 0).any(-1, keepdim=True), vectors, 0)
+    """What `sphreg.render.camera.decode_normals` does, on any device.
+
+    Written out, as torch takes four times as long on a CPU to reduce a last axis of three.
+    """
+    vectors = colours.float() * (2 / 255) - 1
+    x, y, z = vectors.unbind(-1)
+    red, green, blue = colours.unbind(-1)
+    shown = (red | green | blue) != 0
+    return vectors * (shown * (x * x + y * y + z * z).rsqrt())[..., None]  # no colour has length 0
 
 
 class Samples(Dataset[Batch]):
