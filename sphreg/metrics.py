@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
 
+FIFTH_SEED = 3  # as in the original, whose views are others, as they depend on the order in a file
 BIN_DEG = 0.01  # of the histogram of pixels
 BINS = round(180 / BIN_DEG)
 Metrics = dict[str, float]
@@ -11,10 +12,38 @@ Scores = dict[str, Metrics]
 
 
 def pose_metrics(errors: pd.DataFrame) -> Scores:
-    """Metrics of a table with the columns `category` and `error_deg`, for each category and `macro`, their mean."""
-    by_category = {str(name): of_errors(group.to_numpy()) for name, group in errors.groupby("category")["error_deg"]}
-    macro = {str(name): float(values.mean(skipna=False)) for name, values in pd.DataFrame(by_category.values()).items()}
-    return {**by_category, "macro": macro}
+    """Metrics over the views of each category, their mean `macro`, and `macro_fifth`, the same over a fifth of all.
+
+    Args:
+        errors: the columns `key`, `category` and `error_deg`.
+    """
+    codes, names = pd.factorize(errors["category"].to_numpy(object), sort=True)  # as objects: twice as fast as strings
+    degrees, rows = errors["error_deg"].to_numpy(), fifth(errors["key"])
+    by_category = _by_category(names, codes, degrees)
+    of_fifth = _by_category(names, codes[rows], degrees[rows])
+    return {**by_category, "macro": _mean(by_category), "macro_fifth": _mean(of_fifth)}
+
+
+def fifth(keys: pd.Series) -> Int64[np.ndarray, "rows"]:
+    """The rows of a seeded random fifth of some views, at least one: the original scored 20 % of its test views.
+
+    They follow from the keys alone, in any order, so that all heads are scored on the same ones.
+    """
+    by_key = keys.to_numpy(object).argsort(kind="stable")
+    rng = np.random.default_rng(FIFTH_SEED)
+    return by_key[rng.choice(len(keys), max(1, len(keys) // 5), replace=False)]
+
+
+def _by_category(names: np.ndarray, codes: Int64[np.ndarray, "n"], degrees: Float64[np.ndarray, "n"]) -> Scores:
+    """Metrics of the categories that are there. `codes` are indices of `names`."""
+    groups = {str(name): degrees[codes == code] for code, name in enumerate(names)}
+    return {name: of_errors(group) for name, group in groups.items() if len(group)}
+
+
+def _mean(scores: Scores) -> Metrics:
+    """Over the categories."""
+    metrics = list(scores.values())
+    return {name: float(np.mean([values[name] for values in metrics])) for name in metrics[0]}
 
 
 def of_errors(errors_deg: Float64[np.ndarray, "n"]) -> Metrics:
@@ -22,9 +51,9 @@ def of_errors(errors_deg: Float64[np.ndarray, "n"]) -> Metrics:
     return {
         "median_deg": float(np.median(errors_deg)),
         "mean_deg": float(errors_deg.mean()),
-        "acc_30": float((errors_deg < 30).mean()),
-        "acc_15": float((errors_deg < 15).mean()),
-        "acc_7_5": float((errors_deg < 7.5).mean()),
+        "acc_30": float(np.count_nonzero(errors_deg < 30) / len(errors_deg)),
+        "acc_15": float(np.count_nonzero(errors_deg < 15) / len(errors_deg)),
+        "acc_7_5": float(np.count_nonzero(errors_deg < 7.5) / len(errors_deg)),
     }
 
 

@@ -14,7 +14,7 @@ from sphreg.figures import png
 from sphreg.figures import results as figures
 from sphreg.files import write_whole
 from sphreg.metrics import BIN_DEG, Scores
-from sphreg.summary import TRACKED, read_scores, rounded, tracked
+from sphreg.summary import FIFTH, TRACKED, read_scores, rounded, tracked
 from sphreg.views import Views
 
 LOG = ["epoch", "lr", "loss", "grad_norm", "grad_norm_cv", "validation_median_deg"]  # what the logs of all heads have
@@ -95,7 +95,8 @@ def error_cdf(task: str, results: Path) -> pd.DataFrame:
 
 def categories(scores: Scores) -> pd.DataFrame:
     """A row per category, and one for all of them, with the metrics as columns."""
-    return pd.DataFrame.from_dict(scores, orient="index").rename_axis("category").reset_index()
+    rows = {name: metrics for name, metrics in scores.items() if name not in FIFTH.values()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("category").reset_index()
 
 
 def extremes(errors: pd.DataFrame, n: int) -> pd.DataFrame:

@@ -34,6 +34,7 @@ INFO = {
     "render": {"size": SIZE, "fov_deg": 40.0},
     "engine": {"engine": "numba"},
 }
+FIFTH = "the same, over a fifth of the images"
 NAMES = {
     "rotation": ("median_deg", "acc_7_5"),
     "viewpoint": ("median_deg", "acc_7_5"),
@@ -98,7 +99,8 @@ class TestCard:
         model = write_model(folder, task)
         (folder / "last.safetensors").rename(folder / f"{weights}.safetensors")
         scores = {
-            name: dict.fromkeys(NAMES[task], 0.0) for name in [*CATEGORIES, {"normals": "all"}.get(task, "macro")]
+            name: dict.fromkeys(NAMES[task], 0.0)
+            for name in [*CATEGORIES, *(["all"] if task == "normals" else ["macro", "macro_fifth"])]
         }
         for place, (name, values) in enumerate(scores.items()):
             scores[name] = {metric: 12.3456 + place if "deg" in metric else 0.98765 for metric in values}
@@ -119,9 +121,9 @@ class TestCard:
         assert row_of_counts(card, "all") == [f"{total:,}" for total in totals]
         assert f"all its {totals[3]:,} images" in card
         assert f"of {totals[2]:,} meshes" in card
-        for place, (name, label) in enumerate(
-            zip(scores, [*CATEGORIES, "all pixels" if task == "normals" else "mean of the categories"], strict=True)
-        ):
+        assert ("The fifth is random, with a fixed seed" in card) == (task != "normals")
+        summaries = ["all pixels"] if task == "normals" else ["mean of the categories", FIFTH]
+        for place, (name, label) in enumerate(zip(scores, [*CATEGORIES, *summaries], strict=True)):
             assert table[label] == [f"{12.3456 + place:.2f}", "0.988"], name
         for name, value in model.config.train.model_dump().items():
             assert table[f"`{name}`"] == [f"`{json.dumps(value)}`"]
@@ -165,6 +167,7 @@ class TestCard:
         metrics = json.loads((tmp_path / "results/metrics.json").read_text())
         table = rows((tmp_path / "results/card.md").read_text(encoding="utf-8"))
         assert table["mean of the categories"][0] == f"{metrics['macro']['median_deg']:.2f}"
+        assert table[FIFTH][0] == f"{metrics['macro_fifth']['median_deg']:.2f}"
 
 
 def row_of_counts(card: str, name: str) -> list[str]:

@@ -244,7 +244,7 @@ def test_two_meshes_of_one_name(stage):
     ]
 
 
-@pytest.mark.parametrize("name", ["all", "macro"])
+@pytest.mark.parametrize("name", ["all", "macro", "macro_fifth"])
 def test_a_category_that_is_called_as_a_row_of_the_results(stage, name):
     stage.set("folder")
     assert stage.run() is None

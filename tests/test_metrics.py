@@ -9,16 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphreg.metrics import BIN_DEG, BINS, histogram, normals_metrics, of_errors, of_pixels, pose_metrics
+from sphreg.metrics import BIN_DEG, BINS, fifth, histogram, normals_metrics, of_errors, of_pixels, pose_metrics
 
 POSE = {"median_deg", "mean_deg", "acc_30", "acc_15", "acc_7_5"}
 NORMALS = {"mean_deg", "median_deg", "rmse_deg", "acc_11_25", "acc_22_5", "acc_30"}
 degrees = st.lists(st.floats(0, 180), min_size=1, max_size=60)
+PINNED = [4, 1, 3, 13]  # of 20 sorted keys
 reproducible = settings(derandomize=True, deadline=None)
 
 
 def share_below(errors: list[float], threshold: float) -> float:
     return sum(1 for error in errors if error < threshold) / len(errors)
+
+
+def poses(errors: dict[str, list[float]]) -> pd.DataFrame:
+    """A table as evaluation writes it, of errors by category. By key, view 10 of a mesh comes before view 9."""
+    rows = [(f"{name}.v{view}", name, error) for name, group in errors.items() for view, error in enumerate(group)]
+    return pd.DataFrame(rows, columns=["key", "category", "error_deg"])
 
 
 def table(errors: np.ndarray, category: str = "chair") -> pd.DataFrame:
@@ -54,9 +61,8 @@ class TestPose:
 
     def test_macro_is_the_mean_over_categories_of_different_sizes(self) -> None:
         """As in the field; the median of all errors would be 1."""
-        errors = pd.DataFrame({"category": ["sofa"] * 5 + ["bed"] * 2, "error_deg": [1.0, 1, 1, 1, 40, 100, 120]})
-        metrics = pose_metrics(errors)
-        assert set(metrics) == {"sofa", "bed", "macro"}
+        metrics = pose_metrics(poses({"sofa": [1.0, 1, 1, 1, 40], "bed": [100, 120]}))
+        assert list(metrics) == ["bed", "sofa", "macro", "macro_fifth"]
         assert metrics["sofa"]["median_deg"] == 1
         assert metrics["bed"]["median_deg"] == 110
         assert metrics["macro"]["median_deg"] == (1 + 110) / 2
@@ -65,16 +71,88 @@ class TestPose:
         assert set(metrics["macro"]) == POSE
 
     def test_an_error_that_is_not_a_number_is_not_dropped(self) -> None:
-        metrics = pose_metrics(pd.DataFrame({"category": ["bed", "sofa"], "error_deg": [1.0, math.nan]}))
+        metrics = pose_metrics(poses({"bed": [1.0], "sofa": [math.nan]}))
         assert math.isnan(metrics["macro"]["median_deg"])
         assert metrics["macro"]["acc_30"] == 0.5
 
     def test_the_order_of_the_rows_changes_nothing(self) -> None:
         rng = np.random.default_rng(0)
-        errors = pd.DataFrame({"category": rng.choice(["a", "b", "c"], 100), "error_deg": rng.uniform(0, 180, 100)})
+        errors = poses({name: rng.uniform(0, 180, count).tolist() for name, count in (("a", 20), ("b", 50), ("c", 30))})
         shuffled = pose_metrics(errors.sample(frac=1, random_state=0))
         for name, metrics in pose_metrics(errors).items():
             assert shuffled[name] == pytest.approx(metrics, rel=1e-12)
+
+    def test_odd_names_of_categories(self) -> None:
+        names = ["NA", "1", "nan", "Stühle", "a,b", "None"]
+        assert list(pose_metrics(poses({name: [1.0] for name in names})))[:-2] == sorted(names)
+
+
+class TestFifth:
+    """The original scored a seeded random 20 % of its test views."""
+
+    @pytest.mark.parametrize(
+        ("views", "drawn"), [(1, 1), (4, 1), (5, 1), (9, 1), (10, 2), (14, 2), (4000, 800), (18_160, 3632)]
+    )
+    def test_its_size(self, views: int, drawn: int) -> None:
+        rows = fifth(pd.Series([f"k{view}" for view in range(views)]))
+        assert len(set(rows.tolist())) == len(rows) == drawn
+        assert set(rows.tolist()) <= set(range(views))
+
+    def test_it_follows_from_the_keys_alone_and_not_from_their_order(self) -> None:
+        keys = poses({"chair": [0.0] * 123, "bed": [0.0] * 456})["key"]
+        drawn = set(keys.iloc[fifth(keys)])
+        for seed in range(3):
+            shuffled = keys.sample(frac=1, random_state=seed)
+            assert list(shuffled) != list(keys)
+            assert set(shuffled.iloc[fifth(shuffled)]) == drawn
+
+    def test_numpys_draw_over_the_sorted_keys(self) -> None:
+        """A release of NumPy that draws others would make results incomparable with earlier ones."""
+        assert np.random.default_rng(3).choice(20, 4, replace=False).tolist() == PINNED
+        keys = pd.Series([f"k{view}" for view in range(20)])
+        assert [sorted(keys)[row] for row in PINNED] == keys.iloc[fifth(keys)].tolist()
+
+    def test_each_category_has_about_a_fifth_of_it(self) -> None:
+        keys = poses({f"c{number}": [0.0] * 1816 for number in range(10)})["key"]
+        drawn = keys.iloc[fifth(keys)].str.split(".").str[0].value_counts()
+        spread = math.sqrt(1816 * 0.2 * 0.8)
+        assert len(drawn) == 10
+        assert (abs(drawn - 1816 / 5) < 4 * spread).all()
+
+    def test_its_metrics_are_those_of_a_plain_loop(self) -> None:
+        rng = np.random.default_rng(0)
+        errors = poses({name: rng.uniform(0, 90, count).tolist() for name, count in (("bed", 70), ("sofa", 230))})
+        by_key = errors.sort_values("key", ignore_index=True)
+        groups: dict[str, list[float]] = {}
+        for row in np.random.default_rng(3).choice(300, 60, replace=False):
+            groups.setdefault(by_key["category"][row], []).append(by_key["error_deg"][row])
+        expected = {
+            "median_deg": statistics.fmean(statistics.median(group) for group in groups.values()),
+            "mean_deg": statistics.fmean(statistics.fmean(group) for group in groups.values()),
+            "acc_30": statistics.fmean(share_below(group, 30) for group in groups.values()),
+            "acc_15": statistics.fmean(share_below(group, 15) for group in groups.values()),
+            "acc_7_5": statistics.fmean(share_below(group, 7.5) for group in groups.values()),
+        }
+        for table in errors, errors.sample(frac=1, random_state=1):
+            metrics = pose_metrics(table)
+            assert metrics["macro_fifth"] == pytest.approx(expected, rel=1e-12)
+            assert metrics["macro_fifth"] != metrics["macro"]
+
+    def test_only_its_views_count(self) -> None:
+        errors = poses({"bed": [10.0] * 40, "sofa": [10.0] * 60})
+        rows = fifth(errors["key"])
+        others = np.setdiff1d(np.arange(100), rows)
+        missed = errors.assign(error_deg=np.where(np.isin(np.arange(100), others), 100.0, 10.0))
+        assert pose_metrics(missed)["macro_fifth"]["mean_deg"] == 10
+        assert pose_metrics(missed)["macro"]["mean_deg"] > 50
+
+    def test_a_category_that_is_not_in_it_does_not_count(self) -> None:
+        """Of five views one is drawn."""
+        errors = poses({name: [float(place)] for place, name in enumerate("abcde")})
+        metrics = pose_metrics(errors)
+        (row,) = fifth(errors["key"])
+        assert metrics["macro_fifth"] == metrics["abcde"[row]]
+        assert metrics["macro"]["mean_deg"] == 2
 
 
 class TestHistogram:

@@ -11,6 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from benchmarks import evaluation
 from sphreg.rotations import angle_between, canonical, geodesic_angle
 
 ANGLES = [1e-7, 1e-6, 1e-5, 1e-3, 0.1, 1, math.pi / 2, 2, 3, math.pi - 1e-3, math.pi - 1e-5, math.pi - 1e-7, math.pi]
@@ -168,6 +169,39 @@ class TestGeodesicAngle:
             exact_angle(p, q) for p, q in zip(a.reshape(-1, 4).tolist(), b.reshape(-1, 4).tolist(), strict=True)
         ]
         torch.testing.assert_close(geodesic_angle(a, b), torch.tensor(expected).reshape(batch), rtol=0, atol=1e-6)
+
+
+class TestLoops:
+    """Loops over the samples that compute a matrix logarithm or the trace of R_a' R_b, as published and lean."""
+
+    @pytest.mark.filterwarnings("ignore:the matrix subclass")
+    @pytest.mark.parametrize("name", evaluation.LOOPS)
+    def test_they_agree_where_they_are_accurate(self, name: str) -> None:
+        low, high = evaluation.ACCURATE_DEG[name]
+        degrees = np.concatenate([np.geomspace(max(low, 1e-9), 180, 60, endpoint=False), np.linspace(low, high, 40)])
+        a = haar(100)
+        b = a * Rotation.from_rotvec(unit_vectors(100, 3, seed=1) * degrees[:, None], degrees=True)
+        found = evaluation.LOOPS[name](a.as_quat(), b.as_quat())
+        np.testing.assert_allclose(found, degrees, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found, geodesic_angle(quaternions(a), quaternions(b)).rad2deg(), rtol=0, atol=1e-6)
+
+    @pytest.mark.parametrize("name", evaluation.LOOPS)
+    @pytest.mark.parametrize("factor", [1 / math.sqrt(2), 1 + 1e-7, math.nan], ids=["1 / sqrt(2)", "1 + 1e-7", "nan"])
+    def test_the_benchmark_refuses_what_does_not_agree(self, name: str, factor: float) -> None:
+        degrees = np.linspace(1, 180, 50)
+        assert "at most 0.0e+00 degrees" in evaluation.agree(name, degrees, degrees)
+        with pytest.raises(SystemExit, match=f"{name}: .* degrees from `geodesic_angle`, allowed: 1e-06"):
+            evaluation.agree(name, factor * degrees, degrees)
+
+    def test_the_views_of_the_benchmark(self) -> None:
+        """As many as in ModelNet10-SO3, with errors from 0 to 180 degrees."""
+        table, true, predicted = evaluation.views()
+        assert len(table) == len(true) == len(predicted) == 18_160
+        assert table["key"].is_unique and table["category"].nunique() == 10
+        errors = np.degrees((Rotation.from_quat(true).inv() * Rotation.from_quat(predicted)).magnitude())
+        np.testing.assert_allclose(evaluation.ours(true, predicted), errors, rtol=0, atol=2e-13)
+        for low, high in (0, 1e-12), (1e-6, 1e-3), (1e-3, 1), (1, 90), (90, 179), (180 - 1e-12, 180.1):
+            assert ((errors >= low) & (errors <= high)).sum() >= 20
 
 
 class TestAngleBetween:

@@ -14,6 +14,7 @@ from sphreg.metrics import normals_metrics, pose_metrics
 from sphreg.table import table
 
 HEADS, TASKS = ["direct", "flat", "sexp"], ["rotation", "viewpoint", "normals"]
+FIFTH = ", 260 of them"  # of the 1,301 views of these tests
 NOTE = "A re-render: the camera and the light of the original were never published."
 
 
@@ -52,42 +53,51 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rows(markdown: str, task: str) -> dict[str, dict[str, str]]:
-    """The cells of a task's part by head and column."""
+def rows(markdown: str, task: str, suffix: str = "") -> dict[str, dict[str, str]]:
+    """The cells of a task's part by head and column, of the rows that are called as the head and the suffix."""
     lines = [line for line in markdown.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     start = next(i for i, row in enumerate(cells) if row[0].startswith(task))
     assert all(set(cell) <= set("-:") for cell in cells[start + 1])
     found = {}
     for row in cells[start + 2 :]:
-        if row[0] not in HEADS:
+        if row[0].startswith(tuple(TASKS)):
             break
-        found[row[0]] = dict(zip(cells[start][1:], row[1:], strict=True))
+        if (head := row[0].removesuffix(suffix)) in HEADS and row[0] == head + suffix:
+            found[head] = dict(zip(cells[start][1:], row[1:], strict=True))
     return found
 
 
 def test_json_has_the_twelve_metrics_of_each_head(folder: Path) -> None:
-    scores = json.loads((folder / "out" / "table.json").read_text())["scores"]
-    assert list(scores) == TASKS
-    for task in TASKS:
-        assert list(scores[task]) == HEADS
-        pose = ["median_deg", "acc_30", "acc_15", "acc_7_5"]
-        expected = ["mean_deg", "median_deg", "acc_11_25", "acc_30"] if task == "normals" else pose
-        assert all(list(metrics) == expected for metrics in scores[task].values())
+    document = json.loads((folder / "out" / "table.json").read_text())
+    for scores, tasks in (document["scores"], TASKS), (document["fifth"]["scores"], TASKS[:2]):
+        assert list(scores) == tasks
+        for task in tasks:
+            assert list(scores[task]) == HEADS
+            pose = ["median_deg", "acc_30", "acc_15", "acc_7_5"]
+            expected = ["mean_deg", "median_deg", "acc_11_25", "acc_30"] if task == "normals" else pose
+            assert all(list(metrics) == expected for metrics in scores[task].values())
 
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("task", ["rotation", "viewpoint"])
-def test_the_numbers_are_those_of_a_loop_over_errors_csv(folder: Path, head: str, task: str) -> None:
-    groups: dict[str, list[float]] = {}
+@pytest.mark.parametrize("suffix", ["", FIFTH], ids=["all", "fifth"])
+def test_the_numbers_are_those_of_a_loop_over_errors_csv(folder: Path, head: str, task: str, suffix: str) -> None:
     with (folder / "results" / head / task / "errors.csv").open() as file:
-        for row in csv.DictReader(file):
-            groups.setdefault(row["category"], []).append(float(row["error_deg"]))
+        lines = sorted(csv.DictReader(file), key=lambda row: row["key"])
+    if suffix:
+        lines = [lines[row] for row in np.random.default_rng(3).choice(1301, 260, replace=False)]
+    groups: dict[str, list[float]] = {}
+    for row in lines:
+        groups.setdefault(row["category"], []).append(float(row["error_deg"]))
     expected = {"median (°)": statistics.mean(statistics.median(group) for group in groups.values())}
     for limit in 30, 15, 7.5:
         shares = [sum(error < limit for error in group) / len(group) for group in groups.values()]
         expected[f"Acc@{limit}° (fraction)"] = statistics.mean(shares)
-    found = rows((folder / "out" / "table.md").read_text(), task)[head]
+    if suffix:
+        numbers = json.loads((folder / "out" / "table.json").read_text())["fifth"]["scores"][task][head]
+        assert list(numbers.values()) == pytest.approx(list(expected.values()), abs=5.001e-5)
+    found = rows((folder / "out" / "table.md").read_text(), task, suffix)[head]
     assert found.keys() == expected.keys()
     for column, value in expected.items():
         assert float(found[column].strip("*")) == pytest.approx(value, abs=0.005001 if "°)" in column else 0.0005001)
@@ -95,8 +105,8 @@ def test_the_numbers_are_those_of_a_loop_over_errors_csv(folder: Path, head: str
 
 def test_the_best_of_each_column_is_bold(folder: Path) -> None:
     markdown = (folder / "out" / "table.md").read_text()
-    for task in TASKS:
-        found = rows(markdown, task)
+    for task, suffix in *((task, "") for task in TASKS), ("rotation", FIFTH), ("viewpoint", FIFTH):
+        found = rows(markdown, task, suffix)
         assert list(found) == HEADS
         for column in found[HEADS[0]]:
             values = {head: float(found[head][column].strip("*")) for head in HEADS}
@@ -116,10 +126,13 @@ def test_it_says_what_it_is(folder: Path) -> None:
     markdown = (folder / "out" / "table.md").read_text()
     for words in NOTE, "not those of the paper's dataset", "one seed", "48 x 48 pixels", "categories chair, so|fa":
         assert words in markdown
+    assert "on all test images and on a random fifth of them, drawn once for all heads" in markdown
+    assert not rows(markdown, "normals", FIFTH)
     assert "| rotation, 1,301 test images |" in markdown and "| normals, 1 test images |" in markdown
     document = json.loads((folder / "out" / "table.json").read_text())
     assert document["seeds"] == 1 and document["note"].startswith(NOTE)
     assert document["test_images"] == {"rotation": 1301, "viewpoint": 1301, "normals": 1}
+    assert document["fifth"]["test_images"] == {"rotation": 260, "viewpoint": 260}
 
 
 def test_same_results_same_bytes(folder: Path, tmp_path: Path) -> None:
@@ -139,8 +152,9 @@ def test_one_head_and_one_task(folder: Path, tmp_path: Path) -> None:
 def test_one_image_at_either_end(tmp_path: Path, degrees: float, median: str, accuracy: str) -> None:
     write_pose(tmp_path / "results" / "flat" / "rotation", {"chair": [degrees]})
     table(tmp_path / "results", ["flat"], ["rotation"], write_data(tmp_path / "so3"), tmp_path)
-    cells = rows((tmp_path / "table.md").read_text(), "rotation")["flat"]
-    assert [cell.strip("*") for cell in cells.values()] == [median, accuracy, accuracy, accuracy]
+    for suffix in "", ", 1 of them":
+        cells = rows((tmp_path / "table.md").read_text(), "rotation", suffix)["flat"]
+        assert [cell.strip("*") for cell in cells.values()] == [median, accuracy, accuracy, accuracy]
 
 
 def test_a_missing_result_is_named(folder: Path, tmp_path: Path) -> None:
