@@ -3,17 +3,20 @@
 import hashlib
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 
 from sphreg.errors import UserError
 from sphreg.files import whole
 from sphreg.model import ModelConfig
 from sphreg.samples import Samples
-
 
 DIGEST = hashlib.sha256().digest_size
 
@@ -39,6 +42,24 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait for another process that works in this folder: two experiments may want the same model at the same time."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    file = folder.with_suffix(".lock")
+    lock = FileLock(file)  # which the end of a process releases, too
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print("Another process trains the same model; waiting for its end.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        lock.release()
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write tensors, numbers, texts, and lists and dicts of them, after a checksum of what follows.
 
@@ -61,7 +82,11 @@ def load(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     content = path.read_bytes()
+    damaged = UserError(f"{path}: it is no checkpoint, or is damaged; delete it, and the training starts over.")
     if hashlib.sha256(memoryview(content)[DIGEST:]).digest() != content[:DIGEST]:
-        raise UserError(f"{path}: it is no checkpoint, or is damaged; delete it, and the training starts over.")
-    state: dict[str, Any] = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
+        raise damaged
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
+    except UnpicklingError:
+        raise damaged from None
     return state

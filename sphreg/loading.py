@@ -1,7 +1,7 @@
 """The images on their way to the device: in which order, decoded by whom, kept where."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -62,7 +62,7 @@ def loader(samples: Samples, rows: BatchSampler, accelerator: Accelerator, proce
         processes: that decode, ahead of time; 0: this one.
     """
     pin = (accelerator.device.type, samples.device.type) == ("cuda", "cpu")
-    yield from accelerator.prepare(_batches(samples, rows, processes, pin))
+    yield from _sentences(accelerator.prepare(_batches(samples, rows, processes, pin)))
 
 
 def _batches(samples: Samples, rows: BatchSampler, processes: int, pin: bool = False) -> "DataLoader[Batch]":
@@ -70,6 +70,15 @@ def _batches(samples: Samples, rows: BatchSampler, processes: int, pin: bool = F
     return DataLoader(
         samples, batch_sampler=rows, num_workers=processes, collate_fn=_same, pin_memory=pin, generator=generator
     )
+
+
+def _sentences(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The same. An error in a process that decodes comes with its traceback, and what a user can mend as the last line."""
+    try:
+        yield from batches
+    except UserError as error:
+        name = f"{UserError.__module__}.{UserError.__qualname__}: "
+        raise UserError(str(error).splitlines()[-1].removeprefix(name)) from None
 
 
 def _same(batch: Any) -> Any:
@@ -124,7 +133,7 @@ def _kept(samples: Samples, one: Batch, device: torch.device, processes: int) ->
     )
     chunks = _batches(samples, in_order(len(samples), CHUNK), processes)
     start = 0
-    for chunk in tqdm(chunks, "decode", unit="batch", leave=False, disable=None):
+    for chunk in tqdm(_sentences(chunks), "decode", len(chunks), unit="batch", leave=False, disable=None):
         for whole, part in zip(everything.tensors(), chunk.tensors(), strict=True):
             whole[start : start + len(part)].copy_(part, non_blocking=True)
         start += len(chunk.images)

@@ -22,7 +22,7 @@ from sphreg.config import (
     TaskName,
     ViewpointTraining,
 )
-from sphreg.devices import accelerator
+from sphreg.devices import accelerator, check_device
 from sphreg.errors import UserError
 from sphreg.files import whole, write_whole
 from sphreg.loading import in_order, loader
@@ -119,8 +119,9 @@ class Model:
         """Read what `save` wrote.
 
         Raises:
-            UserError: a file is missing, or is not what `save` writes.
+            UserError: a file is missing, or is not what `save` writes, or there is no such device.
         """
+        check_device(device)
         try:
             config = ModelConfig.model_validate_json(weights.with_name("config.json").read_text(encoding="utf-8"))
             with torch.random.fork_rng(devices=[]):  # of the initial weights, which are replaced

@@ -13,6 +13,9 @@ from sphreg.files import write_whole
 # Of each part: the document, the name and the file that it is taken from.
 PARTS = (
     ("README.md", "table", "metrics/table.md"),
+    ("README.md", "seeds", "metrics/seeds.md"),
+    ("README.md", "training", "benchmarks/train.md"),
+    ("README.md", "evaluation", "benchmarks/evaluation.md"),
     ("README.md", "performance", "benchmarks/render.md"),
     ("README.md", "reading", "benchmarks/views.md"),
     ("data/README.md", "card", "metrics/dataset/card.md"),

@@ -65,7 +65,7 @@ class Samples(Dataset[Batch]):
     def __init__(self, table: pd.DataFrame, categories: list[str], images: Views, normals: Views | None):
         unknown = set(table["category"]) - set(categories)
         if unknown:
-            raise UserError(f"{images.path}: category {min(unknown)!r} is unknown, allowed: {', '.join(categories)}")
+            raise UserError(f"{images.path}: category {min(unknown)!r} is unknown, allowed: {', '.join(categories)}.")
         self.table = table
         self.categories = categories
         self.images, self.normals = images, normals

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -34,8 +35,8 @@ def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scr
     """Train a model; write `last.safetensors`, `best.safetensors`, their `config.json` and `log.csv` to `out`.
 
     A training that was killed goes on from its last checkpoint, to the same weights: on the CPU bit for bit. Processes
-    that were launched together share each batch. They end with the same weights as one process would, but for rounding
-    and for batch normalisation, whose mean and variance are those of the part of a batch that a process has.
+    that were launched together share each batch. They end with the same weights as one process would, but for rounding,
+    and but for dropout and batch normalisation, whose mean and variance are those of a process's part of a batch.
 
     The log has a row per epoch:
         lr: the learning rate of its last step.
@@ -67,11 +68,13 @@ def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scr
     with torch.random.fork_rng([hardware.device] if hardware.device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         run = Run(Model(config, settings.device), len(learned) // wanted.batch, out)
-        run.go_on(scratch / checkpoint.fingerprint(config, samples))
+        work = scratch / checkpoint.fingerprint(config, samples)
         if settings.cache != "none":
             learned, held_out = kept([learned, held_out], settings.cache, hardware, decoding)
             decoding = 0
-        run.finish(learned, held_out, decoding, settings.checkpoint_s)
+        with checkpoint.alone(work) if hardware.is_main_process else nullcontext():
+            run.go_on(work)
+            run.finish(learned, held_out, decoding, settings.checkpoint_s)
 
 
 def _check_batch(config: ModelConfig, images: int, processes: int) -> None:

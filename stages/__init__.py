@@ -31,7 +31,7 @@ def run(stage: Callable[..., None]) -> None:
     arguments = vars(parser.parse_args())
     preset = arguments.pop("preset")
     try:
-        stage(load("params.yaml", preset and find_preset(preset)), **arguments)
+        stage(load("params.yaml", None if preset is None else find_preset(preset)), **arguments)
     except UserError as error:
         os.utime("params.yaml")  # or `git checkout` may overlook a change that DVC made within the second
         sys.exit(str(error))

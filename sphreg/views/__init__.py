@@ -3,7 +3,8 @@
 import io
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -77,17 +78,28 @@ class Views:
         return value
 
     def image(self, key: str) -> UInt8[np.ndarray, "h w"]:
-        """One grey image, decoded from JPEG."""
-        return simplejpeg.decode_jpeg(self[key], "GRAY")[..., 0]
+        """One grey image, decoded from JPEG.
+
+        Raises:
+            UserError: it cannot be decoded.
+        """
+        with self._decoding(key):
+            return simplejpeg.decode_jpeg(self[key], "GRAY")[..., 0]
 
     def images(self, keys: Iterable[str]) -> UInt8[np.ndarray, "n h w"]:
-        """The grey images, of one size, of at least one key."""
+        """The grey images, of one size, of at least one key.
+
+        Raises:
+            UserError: one cannot be decoded.
+            ValueError: one has another size.
+        """
         first, *others = keys
         image = self.image(first)
         images = np.empty((1 + len(others), *image.shape), dtype=np.uint8)
         images[0] = image
         for place, key in zip(images[1:], others, strict=True):  # decoded in place: a copy costs a third of the time
-            decoded = simplejpeg.decode_jpeg(self[key], "GRAY", buffer=place)
+            with self._decoding(key):
+                decoded = simplejpeg.decode_jpeg(self[key], "GRAY", buffer=place)
             if decoded.shape[:2] != place.shape:
                 raise ValueError(f"{self.path}: {first} has {image.shape} pixels, and {key} {decoded.shape[:2]}")
         return images
@@ -97,8 +109,20 @@ class Views:
         return decode_normals(self.colours(key))
 
     def colours(self, key: str) -> UInt8[np.ndarray, "h w 3"]:
-        """The same map, as `sphreg.render.camera.encode_normals` made it."""
-        return np.array(Image.open(io.BytesIO(self[key])))
+        """The same map, as `sphreg.render.camera.encode_normals` made it.
+
+        Raises:
+            UserError: it cannot be decoded.
+        """
+        with self._decoding(key):
+            return np.array(Image.open(io.BytesIO(self[key])))
+
+    @contextmanager
+    def _decoding(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, OSError, SyntaxError) as error:  # the last one is Pillow's for a broken PNG
+            raise UserError(f"{self.path}: the view {key!r} is no image that can be decoded ({error}).") from error
 
     def _get(self, key: str) -> bytes | None:
         with self._environment().begin() as transaction:
