@@ -73,7 +73,7 @@ def _batches(samples: Samples, rows: BatchSampler, processes: int, pin: bool = F
 
 
 def _sentences(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The same. An error in a process that decodes comes with its traceback, and what a user can mend as the last line."""
+    """The same. An error in a process that decodes comes with its traceback; what a user can mend is the last line."""
     try:
         yield from batches
     except UserError as error:

@@ -122,7 +122,7 @@ class Views:
         try:
             yield
         except (ValueError, OSError, SyntaxError) as error:  # the last one is Pillow's for a broken PNG
-            raise UserError(f"{self.path}: the view {key!r} is no image that can be decoded ({error}).") from error
+            raise UserError(f"{self.path}: the view {key!r} is no image that can be decoded.") from error
 
     def _get(self, key: str) -> bytes | None:
         with self._environment().begin() as transaction:
