@@ -168,7 +168,7 @@ class NormalsTraining(Training):
 class Train(Section):
     """How trainings run, which changes no result, and one section per task."""
 
-    launcher: Annotated[str, Field(min_length=1)]
+    launcher: Annotated[str, Field(pattern=r"\S")]
     device: DeviceName
     cache: Literal["none", "ram", "device"]
     loaders: Annotated[int, Field(ge=0)] | None

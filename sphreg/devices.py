@@ -1,5 +1,8 @@
 """Where networks run: the CPU, a GPU, or the processes of `torchrun` and `accelerate launch`, one per device."""
 
+import os
+import shutil
+
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DataLoaderConfiguration
@@ -26,7 +29,7 @@ def accelerator(device: DeviceName) -> Accelerator:
 
 
 def check_device(device: DeviceName, *trainings: Training) -> None:
-    """See that there is such a device, and that it has the precision of these trainings.
+    """See that there is such a device, and that it can do what these trainings ask of it.
 
     Raises:
         UserError: it is not so.
@@ -37,3 +40,6 @@ def check_device(device: DeviceName, *trainings: Training) -> None:
     reduced = any(training.precision == "bfloat16" for training in trainings)
     if reduced and gpu and device != "cpu" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise UserError(f"precision is 'bfloat16', which {torch.cuda.get_device_name()} lacks; allowed: float32.")
+    compiler = os.environ.get("CXX", "g++")  # as torch.compile finds it
+    if any(training.compile for training in trainings) and not (gpu and device != "cpu") and not shutil.which(compiler):
+        raise UserError(f"compile is true, which needs a C++ compiler, and there is no {compiler}; allowed: false.")

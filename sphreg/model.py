@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class ModelConfig(Section):
     task: TaskName
     head: str
     categories: list[str]
-    size: int
+    size: Annotated[int, Field(ge=1, le=2048)]
     seed: int
     train: RotationTraining | ViewpointTraining | NormalsTraining
     head_settings: dict[str, Any]
@@ -131,7 +132,7 @@ class Model:
             state = load_file(weights)
         except OSError as error:
             raise UserError(f"{error.filename or weights}: it cannot be read ({error.strerror or error}).") from None
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:  # the latter where no memory holds it
             reason = shorten(str(error), 150, placeholder=" ...")
             raise UserError(f"{weights.with_name('config.json')}: it is no config of a model ({reason}).") from None
         except SafetensorError as error:

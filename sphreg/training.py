@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -144,14 +145,15 @@ class Run:
             for batch in loader(learned, rows, self.model.accelerator, decoding):
                 self._learn(batch)
                 bar.update(settings.batch)
+                now = time.perf_counter()
                 ends = self.done in (self.steps, self._epoch * self.steps_per_epoch)
-                if not ends and self._place % LOOK:
+                saves = ends or now - saved >= checkpoint_s
+                if not saves and self._place % LOOK:
                     continue
-                loss = self._look()
+                loss = self._look(at_weights=saves)
                 bar.set_description(f"epoch {self._epoch}/{self.epochs}", refresh=False)
                 bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
-                now = time.perf_counter()
-                if ends or now - saved >= checkpoint_s:
+                if saves:
                     self.seconds += now - start
                     if ends:
                         self._end_epoch(held_out)
@@ -191,23 +193,25 @@ class Run:
         """How many steps of this epoch are done."""
         return self.done - (self._epoch - 1) * self.steps_per_epoch
 
-    def _look(self) -> float:
-        """The last loss; see that all were finite."""
-        lr, loss, gradient = (
-            self.values[: self._place, self.names.index(n)].cpu() for n in ("lr", "loss", "grad_norm")
-        )
-        wrong = (~(loss.isfinite() & gradient.isfinite())).nonzero()
-        if len(wrong):
-            first = int(wrong[0])
-            name, value = ("gradient", gradient[first]) if loss[first].isfinite() else ("loss", loss[first])
-            good = (
-                f"the last good checkpoint is {self._checkpoint}" if self._checkpoint.exists() else "no checkpoint yet"
-            )
-            raise UserError(
-                f"the {name} is {value:g} at step {first + 1} of epoch {self._epoch}, with a learning rate of "
-                f"{lr[first]:g} ({good}); try a lower train.{self.model.config.task}.lr."
-            )
+    def _look(self, at_weights: bool) -> float:
+        """The last loss; see that all were finite, and the weights that they led to."""
+        loss, gradient = (self.values[: self._place, self.names.index(name)].cpu() for name in ("loss", "grad_norm"))
+        for name, values in ("loss", loss), ("gradient", gradient):
+            wrong = (~values.isfinite()).nonzero()
+            if len(wrong):
+                self._fail(f"the {name} is {float(values[wrong[0]]):g}", int(wrong[0]))
+        if at_weights and not all(weight.isfinite().all() for weight in self.model.network.state_dict().values()):
+            self._fail("the weights are not finite", self._place - 1)
         return float(loss[-1])
+
+    def _fail(self, what: str, place: int) -> NoReturn:
+        """`place` is that of the step, counted from 0."""
+        good = f"the last good checkpoint is {self._checkpoint}" if self._checkpoint.exists() else "no checkpoint yet"
+        lr = float(self.values[place, self.names.index("lr")])
+        raise UserError(
+            f"{what} at step {place + 1} of epoch {self._epoch}, with a learning rate of {lr:g} ({good}); try a lower "
+            f"train.{self.model.config.task}.lr."
+        )
 
     def _end_epoch(self, held_out: Samples) -> None:
         if self.model.accelerator.num_processes > 1:
@@ -216,6 +220,8 @@ class Run:
         row = {"epoch": self._epoch, "lr": values["lr"].iloc[-1], **values.drop(columns="lr").mean()}
         row["grad_norm_cv"] = values["grad_norm"].std(ddof=0) / row["grad_norm"]
         row["validation_median_deg"] = median = median_error(self.model, held_out)
+        if len(held_out) and math.isnan(median):
+            self._fail("the median error on the held-out meshes is nan", self._place - 1)
         row["images_per_s"] = self._place * self.model.config.train.batch / self.seconds
         self.log.append({name: float(value) for name, value in row.items()} | {"epoch": self._epoch})
         self.seconds = 0.0

@@ -1,6 +1,7 @@
 """Stage `check`: every setting, before any work is done. `python -m stages.check --preset paper` checks a preset."""
 
 import os
+import shutil
 from pathlib import Path
 
 from sphreg.config import TASKS, Params, check_heads
@@ -18,11 +19,13 @@ def main(params: Params, out: Path = Path(os.devnull)) -> None:
         if weights not in (None, "imagenet") and not Path(weights).is_file():
             where = f"params.yaml: train.{task}.weights is {weights!r}"
             raise UserError(f"{where}, allowed: null, imagenet or a file that exists.")
+    launcher, *_ = params.train.launcher.split()
+    if shutil.which(launcher) is None:
+        raise UserError(f"params.yaml: train.launcher starts with {launcher!r}, allowed: a program that is installed.")
     check_heads(params, "params.yaml")
-    if params.train.device == "cuda" or any(params.train.of(task).precision == "bfloat16" for task in TASKS):
-        from sphreg.devices import check_device  # torch takes seconds
+    from sphreg.devices import check_device  # here, as torch takes seconds, and all else is checked before
 
-        check_device(params.train.device, *map(params.train.of, TASKS))
+    check_device(params.train.device, *map(params.train.of, TASKS))
     out.write_text("All settings are known and allowed.\n")
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation as Turn
 from torch import Tensor
 
+from sphreg import training
 from sphreg.config import load
 from sphreg.errors import UserError
 from sphreg.evaluation import evaluate
@@ -27,7 +28,6 @@ from sphreg.heads.base import Head
 from sphreg.heads.direct import Direct
 from sphreg.model import Model, ModelConfig
 from sphreg.samples import Batch, Samples
-from sphreg import training
 from sphreg.training import optimization, step
 from sphreg.views import write_views
 
@@ -486,6 +486,13 @@ class TestTheLoop:
             match=r"the loss is (nan|inf) at step \d+ of epoch \d, with .* 1e\+30 .*; try a lower train\.rotation\.lr",
         ):
             train(config, samples_of(data, "rotation", "train"), tmp_path)
+
+    def test_weights_that_explode_in_the_last_step(self, data: Path, tmp_path: Path) -> None:
+        length = {"epochs": None, "iterations": 1, "schedule": "constant"}
+        config = config_of("rotation", "direct", lr=1e30, optimizer="sgd", **length)
+        with pytest.raises(UserError, match=r"held-out meshes is nan at step 1 of epoch 1, .* try a lower"):
+            train(config, samples_of(data, "rotation", "train"), tmp_path / "out")
+        assert not [file for file in tmp_path.rglob("*") if file.suffix in (".safetensors", ".pt")]
 
     def test_a_single_loss_that_is_not_a_number(self, data: Path, tmp_path: Path) -> None:
         Breaking.calls = 0

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from sphreg.config import RotationTraining
+from sphreg.config import DeviceName, RotationTraining
 from sphreg.errors import UserError
 from sphreg.model import Model
 from sphreg.predict.images import Images, Single, Square, shape, single_images, square
@@ -154,23 +154,26 @@ class Predictor:
         return torch.tensor([self.categories.index(name) for name in names])
 
 
-def load(folder: str | PathLike[str], weights: str = "last", task: str | None = None) -> Predictor:
+def load(
+    folder: str | PathLike[str], weights: str = "last", task: str | None = None, device: DeviceName = "auto"
+) -> Predictor:
     """The trained model in a folder that the stage `train` wrote, such as models/sexp/rotation.
 
     Args:
         folder: with weights and `config.json`. Nothing else is read, and no pickle: it may come from anyone.
         weights: `last`, or `best` by the held-out meshes.
         task: what it has to predict; None: any.
+        device: auto, the GPU if there is one; cpu; or cuda. The first one that a process asks for stays its device.
 
     Raises:
-        UserError: there is no such model, it cannot be read, or its task is another.
+        UserError: there is no such model, it cannot be read, its task is another, or there is no such device.
     """
     if weights not in WEIGHTS:
         raise UserError(f"weights is {weights!r}, allowed: {', '.join(WEIGHTS)}.")
     file = Path(folder) / f"{weights}.safetensors"
     if not file.is_file():
         raise UserError(f"{file}: there is no such file, allowed: a folder with a trained model, as models/HEAD/TASK.")
-    model = Model.load(file)
+    model = Model.load(file, device)
     if task not in (None, model.config.task):
         raise UserError(f"{folder}: the task of this model is {model.config.task}, allowed here: {task}.")
     return Predictor(model, model.config.size)

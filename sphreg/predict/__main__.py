@@ -34,7 +34,7 @@ def predict(arguments: argparse.Namespace) -> bool:
     Raises:
         UserError: a part of the command line is wrong, or no image could be read.
     """
-    predictor = load(arguments.model, arguments.weights, arguments.task)
+    predictor = load(arguments.model, arguments.weights, arguments.task, arguments.device)
     formats = MAPS if predictor.task == "normals" else ROWS
     form, out, bad = arguments.format or formats[0], arguments.out, list[str]()
     if form not in formats:
@@ -130,7 +130,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="a file for the rows (default: they are printed), a folder for maps")
     parser.add_argument("--weights", default="last", help="last, or best by the held-out meshes (default: last)")
     parser.add_argument("--task", help="what the model has to predict (default: any)")
-    arguments = parser.parse_args(argv)
+    parser.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: a GPU if there is one)"
+    )
+    arguments = parser.parse_intermixed_args(argv)
     try:
         return int(not predict(arguments))
     except UserError as error:
