@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+import sphreg.training
 from sphreg.loading import Shuffled
 from tests import children as script
 from tests.children import KILLED, ROOT, Children
@@ -54,8 +55,9 @@ def work(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with pytest.MonkeyPatch.context() as patch:
-        for module in script.backbones, script.pixels:
-            patch.setattr(module, "convolution", module.convolution)  # put back at the end
+        for module in script.backbones, script.pixels:  # put back at the end
+            patch.setattr(module, "convolution", module.convolution)
+        patch.setattr(sphreg.training, "time", sphreg.training.time)
         threads = torch.get_num_threads()
         script.main([str(folder / "one.json")])
         torch.set_num_threads(threads)

@@ -40,7 +40,7 @@ def result(folder: Path) -> dict[str, Any]:
     return files | {"log.csv": log.drop(columns="images_per_s").to_csv()}
 
 
-# 31 steps to an epoch of 63 images, or 22 of 45 maps, with a look, and so a checkpoint, after the 20th and the last.
+# 31 steps to an epoch of 63 images, or 22 of 45 maps, with a checkpoint after the 20th and the last: see `children`.
 WAYS: dict[str, dict[str, Any]] = {
     "adamw-onecycle": {"task": "rotation", "head": "sexp", "optimizer": "adamw", "schedule": "onecycle"},
     "adam-thirds": {"task": "viewpoint", "head": "direct", "optimizer": "adam", "schedule": "thirds"},
@@ -95,6 +95,18 @@ def whole(children: Children, data: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("whole")
     assert children.train(config_of(batch=2), data, folder)[0] == [0]
     return result(folder)
+
+
+def test_a_checkpoint_after_each_step(children: Children, data: Path, tmp_path: Path) -> None:
+    assert children.train(config_of(), data, tmp_path / "whole", checkpoint_s=1e9)[0] == [0]
+    for step in range(1, 6):  # of 6, one in each process but the last
+        statuses, output = children.train(config_of(), data, tmp_path / "parts", kill=("step", 2), checkpoint_s=0.0)
+        assert statuses == [KILLED], output
+        assert ("Going on after" in output) == (step > 1)
+    statuses, output = children.train(config_of(), data, tmp_path / "parts", checkpoint_s=0.0)
+    assert statuses == [0], output
+    assert "Going on after step 5 of 6" in output
+    assert result(tmp_path / "parts") == result(tmp_path / "whole")
 
 
 def test_killed_before_each_change_of_a_file(children: Children, data: Path, tmp_path: Path) -> None:
