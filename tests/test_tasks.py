@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation as Turn
 from torch import Tensor
 
 from sphreg import heads
+from sphreg.config import TASKS as NAMES
 from sphreg.config import load
 from sphreg.heads.base import Head
 from sphreg.spheres import Sphere
@@ -92,7 +93,7 @@ class TestEveryTask:
         assert (built.points, built.sphere, built.sphere.classes) == (points, sphere, classes)
 
     def test_each_gets_its_own_section_of_the_settings(self) -> None:
-        assert list(TASKS) == list(config.TASKS)
+        assert list(TASKS) == list(NAMES)
         for name in TASKS:
             assert TASKS[name](getattr(TRAIN, name)).settings == getattr(TRAIN, name)
 

@@ -139,7 +139,10 @@ def draw(path: Path, arguments: argparse.Namespace) -> tuple[bytes, str]:
         raise UserError(f"{path}: it has no view {unknown[0]!r}, allowed: {pool[0]} to {pool[-1]}.")
     images = []
     for key in chosen:
-        image = Image.fromarray(album.image(key))
+        try:
+            image = Image.fromarray(album.image(key))
+        except (ValueError, OSError, SyntaxError):  # which PIL raises for some damaged PNG
+            raise UserError(f"{path}: the view {key!r} is no image that can be decoded.") from None
         image.thumbnail((LARGEST, LARGEST))
         images.append(np.asarray(image))
     labels = [album.label(key) for key in chosen]
