@@ -1,0 +1,98 @@
+"""Trainings to be measured: a dataset of furniture, and models on the CPU with the settings of params.yaml."""
+
+import functools
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import simplejpeg
+from scipy.spatial.transform import Rotation
+
+from benchmarks.rounds import rates
+from sphreg.config import load
+from sphreg.furniture import CATEGORIES, furniture
+from sphreg.loading import Shuffled
+from sphreg.meshes import Mesh, normalise
+from sphreg.model import Model, ModelConfig
+from sphreg.render.camera import Camera
+from sphreg.render.engine import choose_engine, open_engine
+from sphreg.render.png import png
+from sphreg.samples import Samples
+from sphreg.training import Run
+from sphreg.views import write_views
+
+PARAMS = load(Path(__file__).parents[1] / "params.yaml")
+SIZES = {"small": 64, "resnet18": 224}  # pixels
+BATCHES = {"small": None, "resnet18": 8}  # images; None: as params.yaml has it
+VIEWS = 50  # per mesh, of one mesh per category; the others have the same
+
+
+@functools.cache
+def _views(size: int) -> list[tuple[str, np.ndarray, bytes, bytes]]:
+    """Category, quaternion, image and map of normals."""
+    engine = open_engine(Camera(size, PARAMS.render.fov_deg), choose_engine("numba"))
+    rng, found = np.random.default_rng(0), []
+    for category in sorted(CATEGORIES):
+        solid = furniture(category, rng)
+        mesh = normalise(Mesh(np.array(solid.vertices), np.array(solid.faces)), "z")
+        rotations = Rotation.random(VIEWS, rng)
+        drawn = engine.render(*mesh, rotations.as_matrix())
+        for quaternion, (image, colours) in zip(rotations.as_quat(), drawn, strict=True):
+            quality = PARAMS.render.jpeg_quality
+            jpeg = simplejpeg.encode_jpeg(image[..., None], quality, colorspace="GRAY", colorsubsampling="Gray")
+            found.append((category, quaternion, jpeg, png(colours)))
+    return found
+
+
+def write_dataset(folder: Path, size: int, images: int) -> None:
+    """A packed dataset, as far as a training reads it."""
+    rows, views, maps = [], [], []
+    for number in range(images):
+        category, quaternion, jpeg, colours = _views(size)[number % len(_views(size))]
+        mesh = f"{category}_{number // VIEWS:05d}"
+        key = f"{mesh}.v{number % VIEWS:03d}"
+        rows.append((key, category, mesh, *quaternion))
+        views.append((key, jpeg))
+        maps.append((key, colours))
+    folder.mkdir()
+    table = pd.DataFrame(rows, columns=["key", "category", "mesh", "qx", "qy", "qz", "qw"])
+    table.sort_values("key").to_csv(folder / "train.csv", index=False)
+    write_views(folder / "train.lmdb", sorted(views))
+    write_views(folder / "train.normals.lmdb", sorted(maps))
+
+
+def run(backbone: str, task: str, head: str, samples: Samples, folder: Path, steps: int = 10**6) -> Run:
+    """A training on the CPU that is about to begin."""
+    changes = {"backbone": backbone, "epochs": None, "iterations": steps}
+    changes |= {"batch": BATCHES[backbone]} if BATCHES[backbone] else {}
+    settings = PARAMS.train.model_copy(update={task: PARAMS.train.of(task).model_copy(update=changes)})
+    params = PARAMS.model_copy(update={"train": settings})
+    model = Model(ModelConfig.of(params, task, head, samples.categories, SIZES[backbone]), "cpu")
+    model.network.train()
+    return Run(model, len(samples) // model.config.train.batch, folder)
+
+
+def rows(samples: Samples, training: Run) -> Shuffled:
+    """Of each batch of a training."""
+    settings = training.model.config.train
+    return Shuffled(len(samples), settings.batch, PARAMS.seed, range(training.steps))
+
+
+def compare(contenders: dict[str, Callable[[], int]], rounds: int) -> pd.DataFrame:
+    """Items per second: a column for each, a row for each round. A first round does not count."""
+    found = [rates(dict(list(contenders.items())[:: -1 if i % 2 else 1]), 1) for i in range(1 + rounds)]
+    return pd.DataFrame(found[1:])
+
+
+def work(batches: Iterator[Any], learn: Callable[[Any], object], steps: int, size: int) -> Callable[[], int]:
+    """A contender that takes so many batches a round."""
+
+    def contender() -> int:
+        for batch in islice(batches, steps):
+            learn(batch)
+        return steps * size
+
+    return contender
