@@ -2,9 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.children import Children
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see stages/__init__.py; before torch is imported
 
@@ -19,3 +23,19 @@ def modelnet10() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real meshes at {folder}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small packed dataset of `tests.datasets`."""
+    from tests.datasets import write_data  # here and below, as most tests need no torch
+
+    return write_data(tmp_path_factory.mktemp("so3"))
+
+
+@pytest.fixture(scope="session")
+def children() -> "Children":
+    """What trains in processes that may be killed."""
+    from tests.children import Children
+
+    return Children.shared()

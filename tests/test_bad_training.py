@@ -24,16 +24,16 @@ from sphreg.model import Model, ModelConfig
 from sphreg.views import Views, write_views
 from stages import check, evaluate, train
 from tests.children import ROOT, Children
-from tests.datasets import CATEGORIES, PARAMS, SIZE, config_of, samples_of, write_data
+from tests.datasets import CATEGORIES, PARAMS, SIZE, config_of, samples_of
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = write_data(tmp_path_factory.mktemp("so3"))
+def data(data: Path) -> Path:
+    """With what the stages read of it."""
     counts = {split: {name: {"views": 1} for name in CATEGORIES} for split in ("train", "test")}
     info = {"categories": CATEGORIES, "counts": counts, "render": {"size": SIZE}}
-    (folder / "info.json").write_text(json.dumps(info))
-    return folder
+    (data / "info.json").write_text(json.dumps(info))
+    return data
 
 
 @pytest.fixture
@@ -110,12 +110,8 @@ class TestTraining:
         match kind:
             case "layers":
                 save_file({f"other.{name}": torch.zeros(1) for name in state}, file)
-            case "truncated":
-                file.write_bytes(file.read_bytes()[:-1])
-            case "pickle":
-                file.write_bytes(pickle.dumps(Making(folder / "made")))
-            case "missing":
-                file.unlink()
+            case _:
+                spoil(file, kind, folder)
         said = refused(folder, training(config_of(weights=str(file)), data, folder))
         assert said.startswith(f"train.rotation.weights is {str(file)!r}, which gives the backbone small no weights: ")
 
@@ -137,6 +133,17 @@ class Making:
 
     def __reduce__(self) -> tuple[Callable[..., None], tuple[Path]]:
         return Path.mkdir, (self.folder,)
+
+
+def spoil(file: Path, kind: str, folder: Path) -> None:
+    """Make it one that is cut short, a pickle that would make a folder, or none."""
+    match kind:
+        case "truncated":
+            file.write_bytes(file.read_bytes()[:-1])
+        case "pickle":
+            file.write_bytes(pickle.dumps(Making(folder / "made")))
+        case "missing":
+            file.unlink()
 
 
 class TestEvaluation:
@@ -166,12 +173,8 @@ class TestEvaluation:
                 save_file({name: torch.zeros(3, 3) for name in state}, file)
             case "layers":
                 save_file({name: weight for name, weight in state.items() if "branches" not in name}, file)
-            case "truncated":
-                file.write_bytes(file.read_bytes()[:-1])
-            case "pickle":
-                file.write_bytes(pickle.dumps(Making(folder / "made")))
-            case "missing":
-                file.unlink()
+            case _:
+                spoil(file, kind, folder)
         assert self.refused(folder, data).startswith(f"{file}: ")
 
     @pytest.mark.parametrize("task", ["viewpoint", "normals"])
@@ -293,11 +296,11 @@ def curves(folder: Path) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("task", ["rotation", "normals"])
-def test_bfloat16_on_the_cpu(data: Path, tmp_path: Path, task: str) -> None:
+def test_bfloat16_on_the_cpu(data: Path, children: Children, tmp_path: Path, task: str) -> None:
     """Its numbers have 8 bits, and are off by up to 0.4 %; weights stay float32."""
     for precision in "float32", "bfloat16":
         config = config_of(task, precision=precision, optimizer="sgd", lr=0.05, epochs=4)
-        statuses, output = Children.shared().train(config, data, tmp_path / precision, plain=True)
+        statuses, output = children.train(config, data, tmp_path / precision, plain=True)
         assert statuses == [0], output
     exact, reduced = curves(tmp_path / "float32"), curves(tmp_path / "bfloat16")
     assert reduced["loss"].iloc[-1] < reduced["loss"].iloc[0]
@@ -308,12 +311,12 @@ def test_bfloat16_on_the_cpu(data: Path, tmp_path: Path, task: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_a_compiled_network_learns_the_same(data: Path, tmp_path: Path) -> None:
+def test_a_compiled_network_learns_the_same(data: Path, children: Children, tmp_path: Path) -> None:
     """In a process of its own, without the checks of types, which torch.compile does not see through."""
     plain = {"optimizer": "sgd", "lr": 0.05, "validation": 0.0, "share_hidden": True}
     for name, compiled in ("plain", False), ("compiled", True):
         config = config_of("rotation", "direct", compile=compiled, **plain)
-        statuses, output = Children.shared().train(config, data, tmp_path / name, plain=True)
+        statuses, output = children.train(config, data, tmp_path / name, plain=True)
         assert statuses == [0], output
     pd.testing.assert_frame_equal(curves(tmp_path / "plain"), curves(tmp_path / "compiled"), rtol=1e-4)
     weights = [load_file(tmp_path / name / "out" / "last.safetensors") for name in ("plain", "compiled")]

@@ -18,12 +18,7 @@ from sphreg.loading import Shuffled, in_order, kept, loader
 from sphreg.render.camera import decode_normals
 from sphreg.samples import Batch, Samples, normals
 from sphreg.views import Views
-from tests.datasets import samples_of, write_data
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("so3"))
+from tests.datasets import samples_of
 
 
 @pytest.fixture(scope="module")

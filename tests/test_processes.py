@@ -15,7 +15,7 @@ import sphreg.training
 from sphreg.loading import Shuffled
 from tests import children as script
 from tests.children import KILLED, ROOT, Children
-from tests.datasets import config_of, samples_of, write_data
+from tests.datasets import config_of, samples_of
 
 # A gradient of Adam is divided by its size, so that rounding alone may turn a small one. Of two categories' outputs
 # one may have no image in a process.
@@ -23,16 +23,6 @@ CONFIGS = {
     "rotation": config_of("rotation", "sexp", epochs=4, optimizer="sgd", lr=0.05),
     "normals": config_of("normals", "sexp", epochs=4, optimizer="sgd", lr=0.05),
 }
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("so3"))
-
-
-@pytest.fixture(scope="module")
-def children() -> Children:
-    return Children.shared()
 
 
 @pytest.fixture(scope="module")

@@ -20,16 +20,6 @@ from tests.children import KILLED, Children
 from tests.datasets import PARAMS, config_of, samples_of, write_data
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("so3"))
-
-
-@pytest.fixture(scope="module")
-def children() -> Children:
-    return Children.shared()
-
-
 def result(folder: Path) -> dict[str, Any]:
     """All that a training leaves, but for how fast it was; it leaves nothing unfinished."""
     assert list((folder / "scratch").rglob("*")) == []
