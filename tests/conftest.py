@@ -17,6 +17,18 @@ settings.load_profile("sphreg")
 
 
 @pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the page of three heads, two seeds and all tasks, and what it was made from; all made up."""
+    from benchmarks.report import make, write
+
+    folder = tmp_path_factory.mktemp("study")
+    heads, tasks = ("direct", "flat", "sexp"), ("rotation", "viewpoint", "normals")
+    make(folder, ["chair", "table"], 6, 4, 32, 3, heads, range(2), tasks)
+    write(folder, heads, range(2), tasks)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def modelnet10() -> Path:
     """The folder of real ModelNet10 meshes beside the checkout; a test that needs it is skipped where it is missing."""
     folder = Path(__file__).parents[2] / "shared" / "modelnet10"

@@ -10,16 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
-from matplotlib.text import Text
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from sphreg.figures import png, results
 from sphreg.figures.sheet import sheet
+from tests.overlap import check_texts
 
 SIZE, FOV_DEG, NOTE = 64, 40.0, "A re-render: the camera and the light of the original were never published."
 TEN = ["bathtub", "bed", "chair", "desk", "dresser", "monitor", "night_stand", "sofa", "table", "toilet"]
@@ -129,25 +128,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_no_text_is_cut_off_or_on_another(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[Text] = []
-    draw = Text.draw
-
-    def spy(text: Text, renderer: RendererBase) -> None:
-        drawn.append(text)
-        draw(text, renderer)
-
-    monkeypatch.setattr(Text, "draw", spy)
-    figure = DRAWN[name]()
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    width, height = figure.bbox.size
-    texts = [text for text in drawn if text.get_text() and text.get_visible()]
-    boxes = [text.get_window_extent(canvas.get_renderer()) for text in texts]
-    assert len(texts) > 4
-    for text, box in zip(texts, boxes, strict=True):
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
-    for (one, a), (other, b) in itertools.combinations(zip(texts, boxes, strict=True), 2):
-        assert min(a.x1, b.x1) - max(a.x0, b.x0) < 1 or min(a.y1, b.y1) - max(a.y0, b.y0) < 1, (one, other)
+    assert len(check_texts(DRAWN[name](), monkeypatch)) > 4
 
 
 @pytest.mark.parametrize("name", ["cdf", "gallery of one view"])

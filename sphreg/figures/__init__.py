@@ -1,6 +1,7 @@
 """Figures, and what all of them share. No file, no model and no state: each function gives a new `Figure`."""
 
 import io
+import re
 
 import matplotlib
 import matplotlib.style
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 GREY = "#666666"
+LIGHT = "#e6e6e6"
 
 # Decorates what makes or draws a figure, so that the user's own settings change nothing.
 style = matplotlib.style.context(
@@ -26,7 +28,7 @@ style = matplotlib.style.context(
             "axes.spines.right": False,
             "axes.grid": True,
             "axes.axisbelow": True,
-            "grid.color": "#e6e6e6",
+            "grid.color": LIGHT,
             "legend.frameon": False,
             "lines.linewidth": 1.8,
             "text.parse_math": False,  # a category may have a dollar in its name
@@ -44,6 +46,33 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "png", optimize=True)
     return buffer.getvalue()
+
+
+@style
+def svg(figure: Figure, name: str) -> str:
+    """The figure as one `<svg>` element, in outlines, so that it needs no font: the same bytes for the same figure.
+
+    Args:
+        figure: its background stays transparent.
+        name: what the names inside begin with, so that two figures may stand in one document.
+    """
+    buffer = io.StringIO()
+    none = dict.fromkeys(["Creator", "Date", "Format", "Type"])
+    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata=none, transparent=True)
+    text = re.sub(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*", "", buffer.getvalue(), flags=re.DOTALL)
+    text = text[text.index("<svg") :]
+    # The outlines of letters have the same names in all figures, and equal curves in one.
+    text = re.sub(r'(id="|href="#|url\(#)', lambda match: f"{match[0]}{name}-", text)
+    seen: set[str] = set()
+
+    def once(match: re.Match[str]) -> str:
+        if match[0] in seen:
+            return ""
+        seen.add(match[0])
+        return match[0]
+
+    return re.sub(r' id="[^"]*"', once, text).rstrip() + "\n"
 
 
 def show(axes: Axes, image: UInt8[np.ndarray, "h w"] | Float32[np.ndarray, "h w 3"]) -> None:

@@ -91,7 +91,7 @@ def directions(quaternions: Mapping[str, Float64[np.ndarray, "_ 4"]], note: str)
             cells = _draw_cells(axes, azimuth, elevation)
         else:
             axes.scatter(azimuth, elevation, s=np.clip(6000 / len(rotations), 1.5, 25), color=BLUE, linewidths=0)
-        _label_map(axes)
+        label_map(axes)
         axes.set_title(f"{split}: {len(rotations):,} views")
         axes.set_xlabel("azimuth")
         axes.set_ylabel("elevation")
@@ -130,7 +130,7 @@ def _draw_cells(axes: Axes, azimuth: Float64[np.ndarray, "n"], elevation: Float6
     return axes.pcolormesh(across, up, values, cmap="RdBu_r", vmin=0, vmax=2)
 
 
-def _label_map(axes: Axes) -> None:
+def label_map(axes: Axes) -> None:
     """Degrees along the equator, above what is drawn there, and at the left edge."""
     for azimuth in range(-120, 121, 60):
         text = axes.text(np.radians(azimuth), 0.05, f"{azimuth}°", ha="center", va="bottom", zorder=3)

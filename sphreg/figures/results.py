@@ -167,8 +167,8 @@ def normal_maps(
     errors = np.where(shown, angles_deg(true, predicted), np.nan)
     for place, (column, view) in enumerate(zip(grid.T, views.to_dict("records"), strict=True)):
         show(column[0], images[place])
-        show(column[1], _colours(true[place], shown[place]))
-        show(column[2], _colours(predicted[place], shown[place]))
+        show(column[1], normal_colours(true[place], shown[place]))
+        show(column[2], normal_colours(predicted[place], shown[place]))
         map_ = column[3].imshow(errors[place], cmap="cividis", vmin=0, vmax=WORST_NORMAL_DEG, interpolation="nearest")
         bare(column[3])
         error = "no object" if view["pixels"] == 0 else f"mean {view['mean_deg']:.1f}°"
@@ -202,7 +202,7 @@ def _draw_axes(axes: Axes, camera: Camera, quaternion: Float64[np.ndarray, "4"],
         axes.add_patch(arrow)
 
 
-def _colours(normals: Float[np.ndarray, "h w 3"], shown: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 3"]:
+def normal_colours(normals: Float[np.ndarray, "h w 3"], shown: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w 3"]:
     """(n + 1) / 2 as red, green and blue, on white."""
     return np.where(shown[..., None], (normals.clip(-1, 1) + 1) / 2, 1).astype(np.float32)
 

@@ -1,0 +1,158 @@
+"""The figures of the page: what is drawn of each task, with a caption and a text for those who do not see it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sphreg.figures import comparison, short, signs, sphere
+from sphreg.figures.comparison import NEAR_SYMMETRIC, Look
+from sphreg.figures.signs import Point
+from sphreg.page import results
+from sphreg.page.results import ANGLES, ResultFolder, predicted_angles
+
+VIEWS = 16  # on the map of directions
+MAPS = 6  # views with their normals
+METRICS = {
+    "rotation": {"median_deg": "median error (°)", "acc_30": "share of errors < 30°"},
+    "viewpoint": {"median_deg": "median error (°)", "acc_30": "share of errors < 30°"},
+    "normals": {"median_deg": "median error (°)", "acc_11_25": "share of errors < 11.25°"},
+}
+POINTS = {
+    "rotation": [Point("sign_class", "quaternion", ("x", "y", "z"))],
+    "viewpoint": [Point(f"{angle}_sign_class", angle, ("cos", "sin")) for angle in ("azimuth", "elevation", "tilt")],
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure.
+
+    Attributes:
+        name: of its file.
+        caption: what is to be seen, in a sentence.
+        text: the same with the main numbers.
+        wide: whether it takes the whole width of the page.
+    """
+
+    name: str
+    figure: Figure
+    caption: str
+    text: str
+    wide: bool = False
+
+
+def pictures(
+    task: str, runs: Sequence[ResultFolder], errors: pd.DataFrame, heads: Mapping[str, Look]
+) -> Iterator[Picture]:
+    """All figures of a task.
+
+    Args:
+        task: its name.
+        runs: of this task.
+        errors: all rows of their tests, as `sphreg.page.results.errors` gives them.
+        heads: of all tasks, and how they are drawn.
+    """
+    heads = {head: look for head, look in heads.items() if head in {run.head for run in runs}}
+    pose = task != "normals"
+    what = "views" if pose else "pixels"
+    cdf, scores, logs = results.cdf(runs), results.scores(runs), results.logs(runs)
+    caption = f"The share of {what} whose error is at most so many degrees."
+    at_30 = cdf[cdf["error_deg"] == 30].groupby("head", sort=False)["share"].mean()
+    text = f"{caption} Up to 30°: {_list(at_30, '.2f')}."
+    yield Picture("error_cdf", comparison.error_cdf(cdf, heads, chance=pose), caption, text)
+
+    marked = NEAR_SYMMETRIC if pose else frozenset()
+    caption = f"Each category; below the line {'their mean' if pose else 'all pixels together'}."
+    overall = scores[scores["category"] == "all"].groupby("head", sort=False)["median_deg"].mean()
+    text = f"Bars by category and head. Median error over all: {_list(overall, '.1f', '°')}."
+    yield Picture("categories", comparison.categories(scores, heads, METRICS[task], marked), caption, text)
+
+    mean = "" if pose else ", of each view the mean over its pixels"
+    for column, label, limits, where in (
+        ("angle_deg", "rotation angle", (0, 180), "by the angle of its true rotation"),
+        ("elevation_deg", "elevation", (-90, 90), "by the elevation it was seen from"),
+    ):
+        caption = f"The error of a view {where}{mean}: medians and quartiles of twelve groups of equal size."
+        figure = comparison.by_angle(errors, heads, column, label, limits)
+        yield Picture(f"by_{column.removesuffix('_deg')}", figure, caption, caption)
+
+    caption = "The median error on training meshes that were held out, after each epoch."
+    last = logs.groupby(["head", "seed"], sort=False)["validation_median_deg"].last().groupby("head", sort=False).mean()
+    text = f"{caption} At the end: {_list(last, '.1f', '°')}."
+    label = "median error on\nheld-out meshes (°)"
+    yield Picture("training", comparison.training(logs, heads, "validation_median_deg", label), caption, text)
+    caption = "The loss, the mean over each epoch. Heads have different losses: compare the shapes, not the heights."
+    yield Picture("loss", comparison.training(logs, heads, "loss", "loss"), caption, caption)
+    caption = (
+        "The norm of the gradient of the loss by the raw outputs. Its height follows from the loss; what can be "
+        "compared is how it changes."
+    )
+    yield Picture("gradient_norm", comparison.gradient_norm(logs, heads), caption, caption)
+    caption = "The spread of that norm over the steps of each epoch, relative to its mean."
+    last = logs.groupby(["head", "seed"], sort=False)["grad_norm_cv"].last().groupby("head", sort=False).mean()
+    text = f"{caption} In the last epoch: {_list(last, '.3f')}."
+    figure = comparison.training(logs, heads, "grad_norm_cv", "std / mean of the\ngradient norm over steps")
+    yield Picture("gradient_spread", figure, caption, text)
+
+    if pose:
+        yield _signs(task, errors, heads)
+        yield _sphere(errors, heads)
+    else:
+        yield _maps(runs, errors)
+
+
+def _signs(task: str, errors: pd.DataFrame, heads: Mapping[str, Look]) -> Picture:
+    by_head = {head: errors[errors["head"] == head] for head in heads}
+    right = {
+        head: np.mean([table[f"true_{column}"] == table[f"predicted_{column}"] for column, _, _ in POINTS[task]])
+        for head, table in by_head.items()
+    }
+    caption = (
+        "Which sign classes are taken for which. Heads that have no classifier of signs have the signs of their points."
+    )
+    text = f"{caption} Share of right classes: {_list(pd.Series(right), '.2f')}."
+    return Picture("signs", signs.confusion(by_head, POINTS[task]), caption, text, wide=True)
+
+
+def _sphere(errors: pd.DataFrame, heads: Mapping[str, Look]) -> Picture:
+    keys = errors["key"].unique()
+    keys = keys[np.unique(np.linspace(0, len(keys) - 1, VIEWS).round().astype(int))]
+    chosen = errors[errors["key"].isin(keys)].reset_index(drop=True)
+    angles = np.degrees(predicted_angles(chosen))
+    chosen = chosen.assign(**{f"predicted_{name}": column for name, column in zip(ANGLES, angles.T, strict=True)})
+    figure = sphere.rotations({head: chosen[chosen["head"] == head] for head in heads})
+    caption = (
+        f"{len(keys)} test views at even distances in the test set, each where the viewer is seen from the object, on "
+        "Mollweide's map of the sphere, which keeps areas. Colours are tilts. A line joins a truth and its prediction."
+    )
+    return Picture("sphere", figure, caption, caption, wide=True)
+
+
+def _maps(runs: Sequence[ResultFolder], errors: pd.DataFrame) -> Picture:
+    """Of each head's first seed."""
+    first = {run.head: run for run in reversed(runs)}
+    loaded = {head: _load(first[head]) for head in dict.fromkeys(run.head for run in runs)}
+    one = next(iter(loaded.values()))
+    by_head = {head: maps["predicted"] for head, maps in loaded.items()}
+    categories = errors.drop_duplicates("key").set_index("key")["category"].loc[one["key"]]
+    titles = [short(category) for category in categories]
+    figure = comparison.normal_maps(titles, one["image"], one["true"], by_head)
+    caption = (
+        "Test views at even distances in the test set. Normals as colours: x, y and z from -1 to 1 are red, green and "
+        "blue from dark to bright. Below each prediction its error."
+    )
+    return Picture("normal_maps", figure, caption, caption, wide=True)
+
+
+def _load(run: ResultFolder) -> dict[str, np.ndarray]:
+    with np.load(run.folder / "maps.npz") as maps:
+        rows = np.unique(np.linspace(0, len(maps["key"]) - 1, MAPS).round().astype(int))
+        return {name: maps[name][rows] for name in ("key", "image", "true", "predicted")}
+
+
+def _list(values: pd.Series, form: str, unit: str = "") -> str:
+    """`direct 50.0°, sexp 30.9°`."""
+    return ", ".join(f"{name} {value:{form}}{unit}" for name, value in values.items())
