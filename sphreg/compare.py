@@ -8,39 +8,37 @@ so. The same run found twice counts once.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
-from sphreg.comparison import Comparison, Difference, Estimate, Row, Scored, compare
+from sphreg.comparison import Comparison, Scored, compare
+from sphreg.comparison_tables import EXPLANATION, OTHERS, data_sentence, pair_table, published_tables, row_table
 from sphreg.errors import UserError
+from sphreg.experiments import fetch, find_runs
 from sphreg.files import write_whole
-from sphreg.runs import WORKSPACE, distinct, find_runs, read_result
-from sphreg.statistics import FLIPS, RESAMPLES
+from sphreg.page import write_page
+from sphreg.runs import WORKSPACE, distinct
 from sphreg.summary import TRACKED
 
 OUT = Path("reports/compare")
+DATA, MESHES = Path("data/so3"), Path("data/meshes")  # what the page shows views and meshes of
 PAIRED = {  # the metrics whose differences the Markdown shows; the other files have all
     "rotation": ("median_deg", "mean_deg", "acc_30"),
     "viewpoint": ("median_deg", "mean_deg", "acc_30"),
     "normals": ("mean_deg", "median_deg", "acc_30"),
 }
-EXPLANATION = (
-    "Cells: mean over the seeds ± standard deviation between them (n - 1) [95 % interval]. Intervals: bootstrap over "
-    f"the test meshes, with all their views, within each category ({RESAMPLES:,} resamples); with several seeds also "
-    "over training, by Student's t. One seed says nothing of the chance of training: its interval is that of one "
-    f"network. Differences: p by {FLIPS:,} sign flips of whole meshes, Holm-corrected over all pairs; of a median, on "
-    "the share of errors below the common one. It tells networks apart, not yet heads. Bold: the heads differ beyond "
-    "the chance of training, too (p below 0.05, and 0 outside the interval, with several seeds of both). Acc are "
-    "fractions."
-)
 
 
-def read(root: Path, names: Sequence[str], tasks: Sequence[str]) -> tuple[dict[str, Comparison], list[str]]:
-    """Compare what there is of each task, and say what was left out.
+def read(
+    root: Path, names: Sequence[str], tasks: Sequence[str], folder: Path
+) -> tuple[dict[str, Comparison], list[str]]:
+    """Compare what there is of each task, and say what was left out. The results are written to `folder`.
 
     Raises:
         UserError: there is nothing to compare, or a named experiment does not exist, has no result or lost its tables.
@@ -51,9 +49,10 @@ def read(root: Path, names: Sequence[str], tasks: Sequence[str]) -> tuple[dict[s
             raise UserError(f"{name}: it has no result of {', '.join(tasks)}, of the head and the seed that it names.")
     runs, notes = distinct(all_runs)
     scored: dict[str, list[Scored]] = {task: [] for task in tasks}
-    for run in runs:
+    for place, run in enumerate(runs):
+        result = folder / str(place)
         try:
-            scored[run.task].append(Scored(run, read_result(root, run)))
+            scored[run.task].append(Scored(run, result, fetch(root, run, result)))
         except UserError as error:
             if names:
                 raise
@@ -65,88 +64,18 @@ def read(root: Path, names: Sequence[str], tasks: Sequence[str]) -> tuple[dict[s
     return found, notes
 
 
-def markdown(found: dict[str, Comparison], notes: Sequence[str], command: str) -> str:
-    """A table of the rows and one of the pairs for each task, and what a reader has to know."""
-    infos = [each.result.info for comparison in found.values() for row in comparison.rows for each in row.scored]
-    parts = [f"Written by `{command}`. {_data(infos)}", EXPLANATION]
-    for comparison in found.values():
-        parts.append(_rows(comparison))
-        if comparison.pairs:
-            parts.append(_pairs(comparison))
-        parts += comparison.notes
+def markdown(found: Mapping[str, Comparison], notes: Sequence[str], command: str) -> str:
+    """Of each task the rows, the pairs and what others published, and what a reader has to know."""
+    infos = [each.info for comparison in found.values() for row in comparison.rows for each in row.scored]
+    parts = [f"Written by `{command}`. {data_sentence(infos)}", EXPLANATION]
+    for task, comparison in found.items():
+        pairs = pair_table(comparison, PAIRED[task])
+        parts += [row_table(comparison).markdown, *([pairs.markdown] if pairs else []), *comparison.notes]
+        parts += [OTHERS, *(table.markdown for table in published_tables(task))]
     return "\n\n".join([*parts, *notes]) + "\n"
 
 
-def _data(infos: Sequence[dict[str, Any]]) -> str:
-    described = {
-        f"Meshes: {info['source']}; categories {', '.join(info['categories'])}; images of {info['render']['size']} x "
-        f"{info['render']['size']} pixels."
-        for info in infos
-    }
-    data = described.pop() if len(described) == 1 else "The rows are of different data, as they say."
-    notes = sorted({info["note"] for info in infos})
-    return " ".join([data, *notes, "These numbers are not those of the paper's dataset."])
-
-
-def _rows(comparison: Comparison) -> str:
-    errors = [row.scored[0].result.errors for row in comparison.rows]
-    images = " or ".join(f"{number:,}" for number in sorted({len(table) for table in errors}))
-    meshes = " or ".join(f"{number:,}" for number in sorted({table["mesh"].nunique() for table in errors}))
-    metrics = list(comparison.rows[0].estimates)
-    headings = [f"{comparison.task}, {images} test images of {meshes} meshes", "seeds", *map(_heading, metrics)]
-    cells = [
-        [row.name, _seeds(row), *(_estimate(metric, row.estimates[metric]) for metric in metrics)]
-        for row in comparison.rows
-    ]
-    return _table([headings, ["---", "---", *["---:"] * len(metrics)], *cells])
-
-
-def _pairs(comparison: Comparison) -> str:
-    metrics = PAIRED[comparison.task]
-    headings = [f"{comparison.task}, differences", *map(_heading, metrics)]
-    cells = [
-        [f"{pair.a.name} - {pair.b.name}", *(_difference(metric, pair.differences[metric]) for metric in metrics)]
-        for pair in comparison.pairs
-    ]
-    return _table([headings, ["---", *["---:"] * len(metrics)], *cells])
-
-
-def _seeds(row: Row) -> str:
-    return ", ".join(map(str, row.seeds)) if len(row.seeds) > 1 else f"{row.seeds[0]} (one seed)"
-
-
-def _estimate(metric: str, estimate: Estimate) -> str:
-    spread = "" if estimate.sd is None else f" ± {_number(metric, estimate.sd)}"
-    return _number(metric, estimate.mean) + spread + _interval(metric, estimate.interval)
-
-
-def _difference(metric: str, difference: Difference) -> str:
-    text = _number(metric, difference.difference, "+") + _interval(metric, difference.interval, "+")
-    if difference.p is not None:
-        text += ", p < 0.001" if difference.p < 0.001 else f", p = {difference.p:.3f}"
-    return f"**{text}**" if difference.beyond_chance else text
-
-
-def _heading(metric: str) -> str:
-    """`median (°)` for `median_deg`, `Acc@7.5°` for `acc_7_5`."""
-    if metric.endswith("_deg"):
-        return f"{metric.removesuffix('_deg').replace('rmse', 'RMSE')} (°)"
-    return f"Acc@{metric.removeprefix('acc_').replace('_', '.')}°"
-
-
-def _number(metric: str, value: float, sign: str = "") -> str:
-    return f"{value:{sign}.{1 if metric.endswith('_deg') else 3}f}"
-
-
-def _interval(metric: str, interval: tuple[float, float] | None, sign: str = "") -> str:
-    return "" if interval is None else f" [{', '.join(_number(metric, end, sign) for end in interval)}]"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-
-
-def records(found: dict[str, Comparison]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def records(found: Mapping[str, Comparison]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """A record for each row and metric, and one for each pair and metric; None is what is not known."""
     rows = [
         {
@@ -179,36 +108,38 @@ def _flat(record: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def runs(found: dict[str, Comparison]) -> list[dict[str, Any]]:
+def runs(found: Mapping[str, Comparison]) -> list[dict[str, Any]]:
     """Of each row, the runs that it is made of: where they are from, their settings and data, their scores."""
     return [
         {"task": task, "row": row.name, "source": each.run.source, "commit": each.run.commit, "seed": each.run.seed}
-        | {"settings": each.run.settings, "data": each.run.data, "scores": each.scores}
+        | {"settings": each.run.settings, "data": each.run.data, "command": each.run.command, "scores": each.scores}
         for task, comparison in found.items()
         for row in comparison.rows
         for each in row.scored
     ]
 
 
-def write(found: dict[str, Comparison], notes: Sequence[str], command: str, out: Path) -> None:
-    """Write `compare.md`, `compare.json`, `rows.csv` and `pairs.csv` to a folder; to NAME.md the Markdown alone.
+def write(found: Mapping[str, Comparison], notes: Sequence[str], command: str, out: Path) -> None:
+    """Write to a folder `compare.md`, `compare.json`, `rows.csv`, `pairs.csv` and the page; to NAME.md Markdown alone.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or the dataset that is to be shown is not there.
     """
     text = markdown(found, notes, command).encode()
     if out.suffix == ".md":
         write_whole(out, text)
         return
     rows, pairs = records(found)
-    notes = [*(note for comparison in found.values() for note in comparison.notes), *notes]
-    document = {"command": command, "explanation": EXPLANATION, "notes": notes, "rows": rows, "pairs": pairs}
+    all_notes = [*(note for comparison in found.values() for note in comparison.notes), *notes]
+    document = {"command": command, "explanation": EXPLANATION, "notes": all_notes, "rows": rows, "pairs": pairs}
     document["runs"] = runs(found)
     numbers = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(out / "compare.md", text)
     write_whole(out / "compare.json", (numbers + "\n").encode())
     write_whole(out / "rows.csv", pd.DataFrame(rows).to_csv(index=False).encode())
     write_whole(out / "pairs.csv", pd.DataFrame(pairs).to_csv(index=False).encode())
+    settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    write_page(found, notes, command, DATA, MESHES, settings, out)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -228,12 +159,13 @@ def main(argv: list[str] | None = None) -> int:
     chosen = [f"--task {task}" for task in arguments.task or []]
     command = " ".join(["python -m sphreg.compare", *arguments.experiments, *chosen])
     try:
-        found, notes = read(Path(), arguments.experiments, arguments.task or list(TRACKED))
-        write(found, notes, command, arguments.out)
+        with tempfile.TemporaryDirectory() as folder:
+            found, notes = read(Path(), arguments.experiments, arguments.task or list(TRACKED), Path(folder))
+            print(markdown(found, notes, command), end="")
+            write(found, notes, command, arguments.out)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    print(markdown(found, notes, command), end="")
     return 0
 
 

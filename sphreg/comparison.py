@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,82 +16,83 @@ from jaxtyping import Float64, Int64
 
 from sphreg import statistics
 from sphreg.metrics import Metrics, normals_metrics, pose_metrics
-from sphreg.runs import Result, Run, flatten
-from sphreg.statistics import LIMITS_DEG
+from sphreg.results import read_errors, read_histogram, read_pixels
+from sphreg.runs import Run, flatten
+from sphreg.statistics import LIMITS_DEG, PIXEL_BINS_DEG, PIXEL_LIMITS
 from sphreg.summary import OVERALL
 
 SHOWN = 4  # settings that differ, in the name of a row
-PIXEL_MEANS = ("mean_deg", "acc_11_25", "acc_22_5", "acc_30")  # of normals, where errors.csv has them for each image
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A run with its tables."""
+    """A run with the folder that its test wrote, and the `info.json` of its dataset."""
 
     run: Run
-    result: Result
+    folder: Path
+    info: dict[str, Any]
+
+    @cached_property
+    def errors(self) -> pd.DataFrame:
+        """A row per test view."""
+        return read_errors(self.folder)
+
+    @cached_property
+    def pixels(self) -> Float64[np.ndarray, "meshes bins"]:
+        """Of normals, as `sphreg.statistics.pixel_draws` takes them."""
+        return read_pixels(self.folder)
 
     @cached_property
     def scores(self) -> Metrics:
         """All metrics, over all categories or pixels."""
         if self.run.task == "normals":
-            assert self.result.histogram is not None
-            return normals_metrics(self.result.histogram)[OVERALL["normals"]]
-        return pose_metrics(self.result.errors)[OVERALL[self.run.task]]
+            return normals_metrics(read_histogram(self.folder))[OVERALL["normals"]]
+        return pose_metrics(self.errors)[OVERALL[self.run.task]]
 
     @property
     def views(self) -> tuple[str, ...]:
         """What it was tested on."""
-        return (json.dumps(self.run.test_data, sort_keys=True), *self.result.errors["key"])
+        return (json.dumps(self.run.test_data, sort_keys=True), *self.errors["key"])
 
     @cached_property
     def meshes(self) -> Int64[np.ndarray, "views"]:
-        """The number of the mesh of each view."""
-        names = pd.MultiIndex.from_frame(self.result.errors[["category", "mesh"]])
+        """The number of the mesh of each view, by category and name."""
+        names = pd.MultiIndex.from_frame(self.errors[["category", "mesh"]])
         return pd.factorize(names, sort=True)[0].astype(np.int64)
 
     @cached_property
     def categories(self) -> Int64[np.ndarray, "meshes"]:
         """The number of the category of each mesh."""
-        codes = pd.factorize(self.result.errors["category"], sort=True)[0].astype(np.int64)
+        codes = pd.factorize(self.errors["category"], sort=True)[0].astype(np.int64)
         return codes[np.unique(self.meshes, return_index=True)[1]]
 
-    @cached_property
-    def by_mesh(self) -> list[str]:
-        """The metrics that the tables allow for some of the meshes: of normals those that each image has."""
-        if self.run.task == "normals":
-            return [metric for metric in PIXEL_MEANS if metric in self.result.errors]
-        return list(self.scores)
-
     def draws(self, counts: Int64[np.ndarray, "resamples meshes"]) -> statistics.Draws:
-        """Their values in each resample."""
-        errors = self.result.errors
+        """The metrics of each resample."""
         if self.run.task == "normals":
-            pixels = errors["pixels"].to_numpy(np.int64)
-            means = {metric: errors[metric].to_numpy(float) for metric in self.by_mesh}
-            return {
-                name: statistics.pooled_draws(values, pixels, self.meshes, counts) for name, values in means.items()
-            }
-        return statistics.pose_draws(errors["error_deg"].to_numpy(float), self.meshes, self.categories, counts)
+            return statistics.pixel_draws(self.pixels, counts)
+        return statistics.pose_draws(self.errors["error_deg"].to_numpy(float), self.meshes, self.categories, counts)
 
     def shares(self, metric: str, middle_deg: Mapping[str, float]) -> Float64[np.ndarray, "meshes"]:
         """What each mesh adds to a metric. To a median, what it adds to the share of errors below a middle.
 
         Args:
-            metric: one of `by_mesh`.
-            middle_deg: of each category.
+            metric: its name. Of `rmse_deg`, what a mesh adds to its square.
+            middle_deg: of each category, or of all pixels.
         """
-        errors = self.result.errors
         if self.run.task == "normals":
-            return np.bincount(
-                self.meshes, weights=errors[metric].fillna(0) * errors["pixels"] / errors["pixels"].sum()
-            )
-        values = errors["error_deg"]
+            bins = {
+                "mean_deg": PIXEL_BINS_DEG,
+                "rmse_deg": PIXEL_BINS_DEG**2,
+                "median_deg": (middle_deg[OVERALL["normals"]] > PIXEL_BINS_DEG).astype(float),
+                **{name: (np.arange(len(PIXEL_BINS_DEG)) < end).astype(float) for name, end in PIXEL_LIMITS.items()},
+            }[metric]
+            return self.pixels @ bins / self.pixels.sum()
+        values = self.errors["error_deg"]
         if metric != "mean_deg":
-            limits = errors["category"].map(middle_deg) if metric == "median_deg" else LIMITS_DEG[metric]
+            limits = self.errors["category"].map(middle_deg) if metric == "median_deg" else LIMITS_DEG[metric]
             values = (values < limits).astype(float)
-        views = errors.groupby("category")["key"].transform("size")
-        return np.bincount(self.meshes, weights=values / views / errors["category"].nunique())
+        views = self.errors.groupby("category")["key"].transform("size")
+        return np.bincount(self.meshes, weights=values / views / self.errors["category"].nunique())
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,11 @@ class Row:
     differs: str
     estimates: dict[str, Estimate]
     draws: statistics.Draws
+
+    @property
+    def task(self) -> str:
+        """Of all of them."""
+        return self.scored[0].run.task
 
     @property
     def head(self) -> str:
@@ -132,14 +140,14 @@ class Difference:
 
     Attributes:
         interval: None if unknown.
-        p: of sign flips over the meshes, corrected over all pairs; None where no mesh has a value of its own.
+        p: of sign flips over the meshes, corrected over all pairs.
         beyond_chance: p is below 5 %, and 0 is outside the interval over several seeds of both. Of two trainings of one
             head p may well be low: it is about these networks.
     """
 
     difference: float
     interval: tuple[float, float] | None
-    p: float | None
+    p: float
     beyond_chance: bool
 
 
@@ -171,12 +179,6 @@ def compare(scored: Sequence[Scored]) -> Comparison:
         notes.append("Not all rows were tested on the same views; those that were are paired.")
     if any(not row.draws for row in rows):
         notes.append("Where a category has one test mesh there is no interval, as nothing can be resampled.")
-    counted = [metric for metric in rows[0].estimates if any(metric not in each.by_mesh for each in scored)]
-    if counted:
-        notes.append(
-            f"There is no interval of {', '.join(counted)}: for these the tables count the pixels of a category, not "
-            "of a mesh."
-        )
     code: dict[str, set[str]] = defaultdict(set)
     for each in scored:
         for path, checksum in each.run.code.items():
@@ -184,7 +186,7 @@ def compare(scored: Sequence[Scored]) -> Comparison:
     changed = sorted(path for path, checksums in code.items() if len(checksums) > 1)
     if changed:
         notes.append(f"The runs are not all of the same code: {', '.join(changed)} changed between them.")
-    return Comparison(scored[0].run.task, rows, pairs, notes)
+    return Comparison(rows[0].task, rows, pairs, notes)
 
 
 def _rows(scored: Sequence[Scored]) -> list[Row]:
@@ -223,7 +225,7 @@ def _differences(scored: Sequence[Scored]) -> list[str]:
     """What tells each of some runs from the others; a setting of a head, from the runs of that head."""
     known = [each.run.settings for each in scored]
     if len({json.dumps(each.run.data, sort_keys=True) for each in scored}) > 1:
-        described = [{f"data {name}": value for name, value in flatten(each.result.info).items()} for each in scored]
+        described = [{f"data {name}": value for name, value in flatten(each.info).items()} for each in scored]
         if all(other == described[0] for other in described):
             described = [{"data": _checksum(each.run.data)} for each in scored]
         known = [settings | description for settings, description in zip(known, described, strict=True)]
@@ -248,35 +250,33 @@ def _checksum(data: dict[str, str]) -> str:
 
 
 def _pairs(rows: Sequence[tuple[Row, Row]]) -> list[Pair]:
-    p: dict[str, list[float]] = {}
-    if rows:
-        middles = [_middle(a, b) for a, b in rows]
-        for metric in rows[0][0].scored[0].by_mesh:
-            shares = [
-                np.mean([each.shares(metric, middle) for each in a.scored], axis=0)
-                - np.mean([each.shares(metric, middle) for each in b.scored], axis=0)
-                for (a, b), middle in zip(rows, middles, strict=True)
-            ]
-            alone = [statistics.sign_flips(share, statistics.FLIPS, np.random.default_rng(0)) for share in shares]
-            p[metric] = statistics.holm(np.array(alone)).tolist()
-    pairs = []
-    for i, (a, b) in enumerate(rows):
-        differences = {
-            metric: _difference(a, b, metric, p[metric][i] if metric in p else None) for metric in a.estimates
-        }
-        pairs.append(Pair(a, b, differences))
+    pairs = [Pair(a, b, {}) for a, b in rows]
+    middles = [_middle(a, b) for a, b in rows]
+    for metric in rows[0][0].estimates if rows else ():
+        shares = [
+            np.mean([each.shares(metric, middle) for each in a.scored], axis=0)
+            - np.mean([each.shares(metric, middle) for each in b.scored], axis=0)
+            for (a, b), middle in zip(rows, middles, strict=True)
+        ]
+        alone = [statistics.sign_flips(share, statistics.FLIPS, np.random.default_rng(0)) for share in shares]
+        for pair, p in zip(pairs, statistics.holm(np.array(alone)).tolist(), strict=True):
+            pair.differences[metric] = _difference(pair.a, pair.b, metric, p)
     return pairs
 
 
 def _middle(a: Row, b: Row) -> dict[str, float]:
-    """The median of each category over all runs of both rows: no flip changes it, so that the test of it is exact."""
+    """The median of each category, or of all pixels, over all runs of both rows.
+
+    No flip changes it, so that the test of it is exact.
+    """
     if a.scored[0].run.task == "normals":
-        return {}
-    errors = pd.concat([each.result.errors for row in (a, b) for each in row.scored])
+        below = np.sum([each.pixels.sum(axis=0) for row in (a, b) for each in row.scored], axis=0).cumsum()
+        return {OVERALL["normals"]: float(PIXEL_BINS_DEG[np.searchsorted(below, below[-1] / 2)])}
+    errors = pd.concat([each.errors for row in (a, b) for each in row.scored])
     return {str(name): float(value) for name, value in errors.groupby("category")["error_deg"].median().items()}
 
 
-def _difference(a: Row, b: Row, metric: str, p: float | None) -> Difference:
+def _difference(a: Row, b: Row, metric: str, p: float) -> Difference:
     scores = [[each.scores[metric] for each in row.scored] for row in (a, b)]
     difference, interval = a.estimates[metric].mean - b.estimates[metric].mean, None
     if metric in a.draws and metric in b.draws:
@@ -284,4 +284,4 @@ def _difference(a: Row, b: Row, metric: str, p: float | None) -> Difference:
         interval = statistics.interval(difference, a.draws[metric] - b.draws[metric], scores, limits)
     several = min(len(a.scored), len(b.scored)) > 1
     outside = interval is not None and not interval[0] <= 0 <= interval[1]
-    return Difference(difference, interval, p, several and outside and p is not None and p < 1 - statistics.LEVEL)
+    return Difference(difference, interval, p, several and outside and p < 1 - statistics.LEVEL)

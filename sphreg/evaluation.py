@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sphreg.metrics import BINS, Scores, histogram, normals_metrics, pose_metrics
+from sphreg.metrics import BINS, COARSE, Scores, bins, normals_metrics, pose_metrics
 from sphreg.model import Model
 from sphreg.samples import Batch, Samples
 from sphreg.tasks.base import Pose
@@ -25,8 +25,9 @@ def evaluate(model: Model, samples: Samples, out: Path, batch_size: int) -> None
 
     `errors.csv` has a row per sample, in the order of the samples, and drops none. `metrics.json` has the metrics of
     each category and of all, computed from that table; those of normals from `histogram.csv`, which counts the pixels
-    of each category by their error. `maps.npz` (normals) holds keys, images, true and predicted normals of up to
-    20 samples at even distances.
+    of each category by their error. `meshes.npz` (normals) counts the pixels of each mesh in coarser bins, for what
+    resamples meshes: the arrays `category`, `mesh` and `pixels` (meshes x 3,600 bins of 0.05 degrees). `maps.npz`
+    (normals) holds keys, images, true and predicted normals of up to 20 samples at even distances.
     """
     out.mkdir(parents=True, exist_ok=True)
     if isinstance(model.task, Pose):
@@ -51,14 +52,19 @@ def _evaluate_pose(model: Model, task: Pose, samples: Samples, out: Path, batch_
 
 def _evaluate_normals(model: Model, samples: Samples, out: Path, batch_size: int) -> Scores:
     parts, counts = [], np.zeros((len(model.config.categories), BINS), dtype=np.int64)
+    mesh_of_row, meshes = pd.factorize(pd.MultiIndex.from_frame(samples.table[["category", "mesh"]]), sort=True)
+    by_mesh = np.zeros((len(meshes), BINS // COARSE), dtype=np.uint32)
+    start = 0
     for batch, points in _progress(model, samples, batch_size):
         mask = model.task.mask(batch.truth)
         errors = model.task.error(model.task.answer(points), batch.truth)[mask].double().rad2deg().numpy()
         image = mask.nonzero()[:, 0]
         by_image = pd.Series(errors).groupby(image.numpy())
         parts.append(by_image.agg(pixels="size", mean_deg="mean", median_deg="median").reindex(range(len(mask))))
-        for category in batch.categories.unique():
-            counts[category] += histogram(errors[batch.categories[image] == category])
+        places = bins(errors)
+        np.add.at(counts, (batch.categories[image].numpy(), places), 1)
+        np.add.at(by_mesh, (mesh_of_row[start + image.numpy()], places // COARSE), 1)
+        start += len(mask)
     table = pd.concat([samples.table[NAMES], pd.concat(parts, ignore_index=True)], axis=1)
     table["pixels"] = table["pixels"].fillna(0).astype(int)  # an image may show an object edge-on, in no pixel
     table.to_csv(out / "errors.csv", index=False)
@@ -66,6 +72,8 @@ def _evaluate_normals(model: Model, samples: Samples, out: Path, batch_size: int
     names = np.array(model.config.categories)[category]
     pixels = pd.DataFrame({"category": names, "bin": place, "pixels": counts[category, place]})
     pixels.to_csv(out / "histogram.csv", index=False)
+    categories, names = (meshes.get_level_values(level).to_numpy(str) for level in (0, 1))
+    np.savez_compressed(out / "meshes.npz", category=categories, mesh=names, pixels=by_mesh)
     _write_maps(model, samples, out / "maps.npz")
     return normals_metrics(pixels)
 

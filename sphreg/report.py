@@ -13,12 +13,11 @@ from sphreg.errors import UserError
 from sphreg.figures import png
 from sphreg.figures import results as figures
 from sphreg.files import write_whole
-from sphreg.metrics import BIN_DEG, Scores
+from sphreg.metrics import Scores
+from sphreg.results import error_cdf, read_errors, read_log
 from sphreg.summary import FIFTH, TRACKED, read_scores, rounded, tracked
 from sphreg.views import Views
 
-LOG = ["epoch", "lr", "loss", "grad_norm", "grad_norm_cv", "validation_median_deg"]  # what the logs of all heads have
-ANGLES_DEG = np.arange(0, 180.5, 0.5)
 GALLERY = 6  # views in each row of the gallery of rotations
 MAPS = 8  # views with their normals
 
@@ -40,7 +39,7 @@ def report(results: Path, data: Path, out: Path) -> None:
     summary = {task: rounded(tracked(task, by_category)) for task, by_category in scores.items()}
     write_whole(out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
     curves = {
-        "training": {task: pd.read_csv(results / task / "log.csv")[LOG] for task in scores},
+        "training": {task: read_log(results / task) for task in scores},
         "error_cdf": {task: error_cdf(task, results / task) for task in scores},
         "categories": {task: categories(scores[task]) for task in scores},
     }
@@ -65,32 +64,6 @@ def report(results: Path, data: Path, out: Path) -> None:
         pictures["normal_maps"] = figures.normal_maps(errors.loc[key], image, true, predicted, info["note"])
     for name, figure in pictures.items():
         write_whole(out / "pictures" / f"{name}.png", png(figure))
-
-
-def read_errors(results: Path) -> pd.DataFrame:
-    """The table of the test of one task. Names stay what they are: a category may be called `NA` or `1`."""
-    return pd.read_csv(
-        results / "errors.csv",
-        dtype=dict.fromkeys(["key", "category", "mesh"], str),
-        keep_default_na=False,
-        na_values={"mean_deg": [""], "median_deg": [""]},
-    )
-
-
-def error_cdf(task: str, results: Path) -> pd.DataFrame:
-    """The share of errors up to each angle: over all pixels, or the mean of the categories' shares of views.
-
-    So the curves pass through the accuracies that are tracked.
-    """
-    if task == "normals":
-        bins = pd.read_csv(results / "histogram.csv").groupby("bin")["pixels"].sum()
-        below = np.searchsorted(bins.index, np.rint(ANGLES_DEG / BIN_DEG).astype(int))  # bins that end there or before
-        share = np.concatenate([[0], bins.cumsum()])[below] / bins.sum()
-    else:
-        by_category = read_errors(results).groupby("category")["error_deg"]
-        shares = [np.searchsorted(np.sort(group), ANGLES_DEG, side="right") / len(group) for _, group in by_category]
-        share = np.mean(shares, axis=0)
-    return pd.DataFrame({"error_deg": ANGLES_DEG, "share": share})
 
 
 def categories(scores: Scores) -> pd.DataFrame:

@@ -18,11 +18,15 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.special import stdtrit
 
+from sphreg.metrics import BIN_DEG, BINS, COARSE
+
 LEVEL = 0.95
 RESAMPLES = 2000
 FLIPS = 10_000
 BLOCK = 250  # resamples at a time: they fit the cache of a processor
 LIMITS_DEG = {"acc_30": 30.0, "acc_15": 15.0, "acc_7_5": 7.5}
+PIXEL_BINS_DEG = (np.arange(BINS // COARSE) + 0.5) * BIN_DEG * COARSE  # the middle of each
+PIXEL_LIMITS = {"acc_11_25": 225, "acc_22_5": 450, "acc_30": 600}  # bins below so many degrees
 Draws = dict[str, Float64[np.ndarray, "resamples"]]
 
 
@@ -67,16 +71,24 @@ def pose_draws(
     return {name: values / len(names) for name, values in draws.items()}
 
 
-def pooled_draws(
-    means: Float64[np.ndarray, "images"],
-    pixels: Int64[np.ndarray, "images"],
-    meshes: Int64[np.ndarray, "images"],
-    counts: Int64[np.ndarray, "resamples meshes"],
-) -> Float64[np.ndarray, "resamples"]:
-    """The mean over all pixels for each resample, from the mean of each image; NaN for one that shows no pixel."""
-    sums = counts @ np.bincount(meshes, weights=np.where(pixels > 0, means, 0) * pixels, minlength=counts.shape[1])
-    totals = counts @ np.bincount(meshes, weights=pixels, minlength=counts.shape[1])
-    return np.divide(sums, totals, out=np.full(len(counts), np.nan), where=totals > 0)
+def pixel_draws(pixels: Float64[np.ndarray, "meshes bins"], counts: Int64[np.ndarray, "resamples meshes"]) -> Draws:
+    """`all` of `sphreg.metrics.normals_metrics` for each resample; NaN for one that shows no pixel.
+
+    `pixels` says how many of a mesh have an error in each of `PIXEL_BINS_DEG`, and counts as their middle.
+    """
+    draws = {name: np.full(len(counts), np.nan) for name in ("mean_deg", "median_deg", "rmse_deg", *PIXEL_LIMITS)}
+    for start in range(0, len(counts), BLOCK):
+        drawn = counts[start : start + BLOCK].astype(float) @ pixels
+        shown = np.flatnonzero(drawn.any(axis=1))
+        drawn, rows = drawn[shown], start + shown
+        below = drawn.cumsum(axis=1)
+        total = below[:, -1]
+        draws["mean_deg"][rows] = drawn @ PIXEL_BINS_DEG / total
+        draws["rmse_deg"][rows] = np.sqrt(drawn @ PIXEL_BINS_DEG**2 / total)
+        draws["median_deg"][rows] = PIXEL_BINS_DEG[(below < total[:, None] / 2).sum(axis=1)]
+        for name, bins in PIXEL_LIMITS.items():
+            draws[name][rows] = below[:, bins - 1] / total
+    return draws
 
 
 def interval(

@@ -1,16 +1,25 @@
 """Stage `page`: all heads and tasks on one page, to read in a browser."""
 
+import json
 from pathlib import Path
 
+from sphreg.comparison import Comparison, Scored, compare
 from sphreg.config import Params
 from sphreg.page import write_page
-from sphreg.page.results import find_results
+from sphreg.runs import runs_in
 from stages import run
+
+COMMAND = "uv run dvc repro -P"
 
 
 def main(params: Params, results: Path, data: Path, meshes: Path, out: Path) -> None:
     """Write the page and its figures to OUT, from all RESULTS on the packed dataset DATA, rendered from MESHES."""
-    write_page(find_results(results, params.heads, params.tasks, params.seed), data, meshes, params.model_dump(), out)
+    info = json.loads((data / "info.json").read_text(encoding="utf-8"))
+    runs = runs_in(results, params.heads, params.tasks, params.seed)
+    found: dict[str, Comparison] = {}
+    for task in params.tasks:
+        found[task] = compare([Scored(each, Path(each.folder), info) for each in runs if each.task == task])
+    write_page(found, [], COMMAND, data, meshes, params.model_dump(), out)
 
 
 if __name__ == "__main__":

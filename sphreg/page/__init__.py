@@ -1,5 +1,6 @@
 """The report as one HTML file, which needs nothing else: tables, figures, gallery, settings, how to repeat it all."""
 
+import hashlib
 import json
 import platform
 from base64 import b64encode
@@ -11,13 +12,23 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sphreg.comparison import Comparison, Row
+from sphreg.comparison_tables import (
+    EXPLANATION,
+    OTHERS,
+    Table,
+    data_sentence,
+    pair_table,
+    published_tables,
+    row_table,
+)
+from sphreg.errors import UserError
 from sphreg.figures import svg
-from sphreg.figures.comparison import looks
+from sphreg.figures.comparison import Look, looks
 from sphreg.files import write_whole
 from sphreg.page.gallery import RANKS, gallery
-from sphreg.page.pictures import pictures
-from sphreg.page.results import ResultFolder, errors
-from sphreg.page.tables import EXPLANATION, Table, compared_tables, published_tables, score_table
+from sphreg.page.pictures import Picture, pictures
+from sphreg.page.results import errors
 from sphreg.render.camera import Camera
 from sphreg.views import Views
 
@@ -27,73 +38,87 @@ LEADS = {
     "normals": "One unit vector on S2 for each pixel that shows the object.",
 }
 SHOWN, MOST = 60, 4  # views in a gallery, about, and of one rank and category
-COMMANDS = ["task", "head", "seed", "command"]
+GALLERIES = 6  # rows that have one, at the most
+COMMANDS = ["task", "head", "seed", "source", "command"]
 PACKAGES = ("sphreg", "torch", "torchvision", "numpy", "scipy", "pandas", "numba", "matplotlib", "dvc")
 
 
 def write_page(
-    runs: Sequence[ResultFolder],
+    found: Mapping[str, Comparison],
+    notes: Sequence[str],
+    command: str,
     data: Path,
     meshes: Path,
     settings: Mapping[str, Any],
     out: Path,
-    compared: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `index.html` and `figures/TASK/NAME.svg` to `out`.
 
+    The tables have all rows; figures and galleries those that were tested on the views of `data`.
+
     Args:
-        runs: what to compare; all of a task were tested on the same views.
+        found: what to show, by task.
+        notes: sentences that a reader needs, beside those of the comparisons.
+        command: what writes this page.
         data: the packed dataset, with `info.json`, `test.csv` and `test.lmdb`.
         meshes: the folder of normalised meshes, with `index.csv`.
         settings: all of them, to be shown.
         out: a folder.
-        compared: intervals and tests, as `sphreg.page.tables.compared_tables` takes them, with an `explanation`
-            and a list `notes`; None: the scores alone.
 
     Raises:
-        UserError: runs were tested on other views, or a mesh is missing.
+        UserError: the dataset or a mesh is not there.
     """
+    for path in data / "info.json", data / "test.csv", data / "test.lmdb", meshes / "index.csv":
+        if not path.exists():
+            raise UserError(f"{path} is not there, which the page is drawn from; `dvc checkout` brings it.")
     info = json.loads((data / "info.json").read_text(encoding="utf-8"))
+    drawn = {task: _drawn(comparison.rows, data / "test.csv") for task, comparison in found.items()}
+    heads = looks((row.head, row.differs) for rows in drawn.values() for row in rows)
     names = dict.fromkeys(["key", "category", "mesh"], str)
     views = pd.read_csv(data / "test.csv", dtype=names, keep_default_na=False)
-    heads = looks(dict.fromkeys(run.head for run in runs))
     parts = []
-    for task in dict.fromkeys(run.task for run in runs):
-        own = [run for run in runs if run.task == task]
-        table = errors(own, views)
-        drawn = [
-            (picture, svg(picture.figure, f"{task}-{picture.name}")) for picture in pictures(task, own, table, heads)
-        ]
-        for picture, text in drawn:
-            write_whole(out / "figures" / task / f"{picture.name}.svg", text.encode())
-        first = table.drop_duplicates("key")
+    for task, comparison in found.items():
+        rows = drawn[task]
+        table = errors(rows, views) if rows else None
+        shown = [] if table is None else _figures(task, rows, table, heads, out / "figures" / task)
         parts.append(
             {
                 "name": task,
                 "lead": LEADS[task],
-                "views": len(first),
-                "meshes": first["mesh"].nunique(),
-                "tables": compared_tables(compared)[task] if compared else [score_table(own)],
+                "views": len(comparison.rows[0].scored[0].errors),
+                "meshes": len(comparison.rows[0].scored[0].categories),
+                "tables": [table for table in (row_table(comparison), pair_table(comparison)) if table],
+                "notes": [*comparison.notes, *_left_out(comparison.rows, rows)],
                 "published": published_tables(task),
-                "pictures": [(picture, _inline(text)) for picture, text in drawn],
-                "galleries": [] if task == "normals" else _galleries(table, data, meshes, info["render"]),
+                "pictures": shown,
+                "galleries": (
+                    [] if table is None or task == "normals" else _galleries(rows, table, data, meshes, info["render"])
+                ),
             }
         )
+    runs = [(row, each.run) for comparison in found.values() for row in comparison.rows for each in row.scored]
     environment = Environment(loader=PackageLoader("sphreg.page", "."), autoescape=True, undefined=StrictUndefined)
     environment.filters["data_uri"] = data_uri
     environment.filters["number"] = lambda value: f"{value:,}"
     html = environment.get_template("template.html").render(
         title="Comparison of heads",
-        heads=list(heads),
-        seeds=sorted({run.seed for run in runs}),
+        heads=list(dict.fromkeys(run.head for _, run in runs)),
+        seeds=sorted({run.seed for _, run in runs}),
         parts=parts,
         info=info,
-        reading=[compared["explanation"], *compared["notes"]] if compared else [EXPLANATION],
+        data=data_sentence(
+            each.info for comparison in found.values() for row in comparison.rows for each in row.scored
+        ),
+        reading=[EXPLANATION, *notes],
+        others=OTHERS,
         counts=_counts(info["counts"]),
         facts=[*flatten({name: info[name] for name in ("camera", "shading", "engine") if name in info})],
+        command=command,
         commands=Table(
             "The runs",
-            pd.DataFrame([(run.task, run.head, str(run.seed), run.command) for run in runs], columns=COMMANDS),
+            pd.DataFrame(
+                [(row.task, row.name, str(run.seed), run.source, run.command) for row, run in runs], columns=COMMANDS
+            ),
         ),
         settings=Table("params.yaml", pd.DataFrame(flatten(settings), columns=["setting", "value"])),
         versions=Table("What wrote this page", pd.DataFrame(_versions(), columns=["package", "version"])),
@@ -129,18 +154,49 @@ def _inline(text: str) -> str:
     return text
 
 
-def _galleries(table: pd.DataFrame, data: Path, meshes: Path, render: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Of each head, with its first seed: by category and rank the views."""
+def _drawn(rows: Sequence[Row], views: Path) -> list[Row]:
+    """Those that were tested on these views, as far as it was recorded."""
+    checksum = hashlib.md5(views.read_bytes(), usedforsecurity=False).hexdigest()  # as DVC has it
+    recorded = [
+        {Path(path).name: checksum for path, checksum in row.scored[0].run.test_data.items()}.get(views.name)
+        for row in rows
+    ]
+    return [row for row, found in zip(rows, recorded, strict=True) if found in (None, checksum)]
+
+
+def _left_out(rows: Sequence[Row], drawn: Sequence[Row]) -> list[str]:
+    names = ", ".join(row.name for row in rows if row not in drawn)
+    return [f"Not drawn, as tested on other views than those of the dataset that is checked out: {names}."] * bool(
+        names
+    )
+
+
+def _figures(
+    task: str, rows: Sequence[Row], table: pd.DataFrame, heads: Mapping[str, Look], out: Path
+) -> list[tuple[Picture, str]]:
+    """Each figure with the text of its file, in the colours of the page."""
+    found = []
+    for picture in pictures(task, rows, table, heads):
+        text = svg(picture.figure, f"{task}-{picture.name}")
+        write_whole(out / f"{picture.name}.svg", text.encode())
+        found.append((picture, _inline(text)))
+    return found
+
+
+def _galleries(
+    rows: Sequence[Row], table: pd.DataFrame, data: Path, meshes: Path, render: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Of the best rows, with their first seeds: by category and rank the views."""
     views, camera = Views(data / "test.lmdb"), Camera(render["size"], render["fov_deg"])
     count = max(1, min(MOST, SHOWN // (len(RANKS) * table["category"].nunique())))
+    best = sorted(rows, key=lambda row: row.estimates["median_deg"].mean)[:GALLERIES]
     found = []
-    best = table.groupby("head")["error_deg"].median().idxmin()
-    for head, group in table.groupby("head", sort=False):
-        seed = group["seed"].iloc[0]
-        rows: dict[str, dict[str, list[Any]]] = {}
-        for shown in gallery(group[group["seed"] == seed], views, meshes, camera, count):
-            rows.setdefault(shown.category, {rank: [] for rank in RANKS})[shown.rank].append(shown)
-        found.append({"head": head, "seed": seed, "rows": rows, "open": head == best})
+    for row in [row for row in rows if row in best]:
+        own = table[(table["head"] == row.name) & (table["seed"] == row.seeds[0])]
+        by_category: dict[str, dict[str, list[Any]]] = {}
+        for shown in gallery(own, views, meshes, camera, count):
+            by_category.setdefault(shown.category, {rank: [] for rank in RANKS})[shown.rank].append(shown)
+        found.append({"head": row.name, "seed": row.seeds[0], "rows": by_category, "open": row is best[0]})
     return found
 
 

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sphreg.comparison import Row
 from sphreg.figures import comparison, short, signs, sphere
 from sphreg.figures.comparison import NEAR_SYMMETRIC, Look
 from sphreg.figures.signs import Point
 from sphreg.page import results
-from sphreg.page.results import ANGLES, ResultFolder, predicted_angles
+from sphreg.page.results import ANGLES, predicted_angles
 
 VIEWS = 16  # on the map of directions
 MAPS = 6  # views with their normals
@@ -44,21 +46,19 @@ class Picture:
     wide: bool = False
 
 
-def pictures(
-    task: str, runs: Sequence[ResultFolder], errors: pd.DataFrame, heads: Mapping[str, Look]
-) -> Iterator[Picture]:
+def pictures(task: str, rows: Sequence[Row], errors: pd.DataFrame, heads: Mapping[str, Look]) -> Iterator[Picture]:
     """All figures of a task.
 
     Args:
         task: its name.
-        runs: of this task.
+        rows: of this task.
         errors: all rows of their tests, as `sphreg.page.results.errors` gives them.
         heads: of all tasks, and how they are drawn.
     """
-    heads = {head: look for head, look in heads.items() if head in {run.head for run in runs}}
+    heads = {head: look for head, look in heads.items() if head in {row.name for row in rows}}
     pose = task != "normals"
     what = "views" if pose else "pixels"
-    cdf, scores, logs = results.cdf(runs), results.scores(runs), results.logs(runs)
+    cdf, scores, logs = results.cdf(rows), results.scores(rows), results.logs(rows)
     caption = f"The share of {what} whose error is at most so many degrees."
     at_30 = cdf[cdf["error_deg"] == 30].groupby("head", sort=False)["share"].mean()
     text = f"{caption} Up to 30°: {_list(at_30, '.2f')}."
@@ -101,7 +101,7 @@ def pictures(
         yield _signs(task, errors, heads)
         yield _sphere(errors, heads)
     else:
-        yield _maps(runs, errors)
+        yield _maps(rows, errors)
 
 
 def _signs(task: str, errors: pd.DataFrame, heads: Mapping[str, Look]) -> Picture:
@@ -131,10 +131,9 @@ def _sphere(errors: pd.DataFrame, heads: Mapping[str, Look]) -> Picture:
     return Picture("sphere", figure, caption, caption, wide=True)
 
 
-def _maps(runs: Sequence[ResultFolder], errors: pd.DataFrame) -> Picture:
-    """Of each head's first seed."""
-    first = {run.head: run for run in reversed(runs)}
-    loaded = {head: _load(first[head]) for head in dict.fromkeys(run.head for run in runs)}
+def _maps(rows: Sequence[Row], errors: pd.DataFrame) -> Picture:
+    """Of each row's first seed."""
+    loaded = {row.name: _load(row.scored[0].folder) for row in rows}
     one = next(iter(loaded.values()))
     by_head = {head: maps["predicted"] for head, maps in loaded.items()}
     categories = errors.drop_duplicates("key").set_index("key")["category"].loc[one["key"]]
@@ -147,8 +146,8 @@ def _maps(runs: Sequence[ResultFolder], errors: pd.DataFrame) -> Picture:
     return Picture("normal_maps", figure, caption, caption, wide=True)
 
 
-def _load(run: ResultFolder) -> dict[str, np.ndarray]:
-    with np.load(run.folder / "maps.npz") as maps:
+def _load(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "maps.npz") as maps:
         rows = np.unique(np.linspace(0, len(maps["key"]) - 1, MAPS).round().astype(int))
         return {name: maps[name][rows] for name in ("key", "image", "true", "predicted")}
 

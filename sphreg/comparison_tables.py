@@ -1,0 +1,147 @@
+"""Comparisons, and what others published, as tables of texts: for Markdown, HTML and a terminal."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from sphreg.comparison import Comparison, Difference, Estimate, Row
+from sphreg.published import published
+from sphreg.statistics import FLIPS, RESAMPLES
+
+EXPLANATION = (
+    "Cells: mean over the seeds ± standard deviation between them (n - 1) [95 % interval]. Intervals: bootstrap over "
+    f"the test meshes, with all their views, within each category ({RESAMPLES:,} resamples); with several seeds also "
+    "over training, by Student's t. One seed says nothing of the chance of training: its interval is that of one "
+    f"network. Differences: p by {FLIPS:,} sign flips of whole meshes, Holm-corrected over all pairs; of a median, on "
+    "the share of errors below the common one. It tells networks apart, not yet heads. Bold: the heads differ beyond "
+    "the chance of training, too (p below 0.05, and 0 outside the interval, with several seeds of both). Acc are "
+    "fractions."
+)
+NOT_THE_PAPERS = "These numbers are not those of the paper's dataset."
+OTHERS = (
+    "What others published, on other data than the rows above: other images, other networks and other training, so "
+    "that none of these numbers can be held against them."
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What is shown, as it is shown.
+
+    Attributes:
+        caption: a line above.
+        frame: the cells, as texts. A column is sorted by the number that each of its cells begins with, if all have
+            one, or else by the texts; an empty cell is the last.
+        strong: rows and columns of the cells that stand out.
+    """
+
+    caption: str
+    frame: pd.DataFrame
+    strong: frozenset[tuple[int, int]] = frozenset()
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Of each column, whether all of its cells that are not empty begin with a number."""
+        number = r"[<≈±]?\s*[-+]?\d"
+        columns = [self.frame.iloc[:, place].astype(str) for place in range(self.frame.shape[1])]
+        return [bool(column[column != ""].str.match(number).all() and (column != "").any()) for column in columns]
+
+    @property
+    def markdown(self) -> str:
+        """With the caption as the heading of the first column."""
+        headings = [self.caption, *self.frame.columns[1:]]
+        lines = [headings, ["---:" if numeric else "---" for numeric in self.numeric]]
+        for place, row in enumerate(self.frame.itertuples(index=False, name=None)):
+            cells = [cell.replace("\n", ", ") for cell in row]
+            lines.append([f"**{cell}**" if (place, i) in self.strong else cell for i, cell in enumerate(cells)])
+        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def row_table(comparison: Comparison) -> Table:
+    """A row per head, or per setting of it: each metric with its spread over the seeds and its interval."""
+    errors = [row.scored[0].errors for row in comparison.rows]
+    images = " or ".join(f"{number:,}" for number in sorted({len(table) for table in errors}))
+    meshes = " or ".join(f"{number:,}" for number in sorted({table["mesh"].nunique() for table in errors}))
+    cells = [
+        {"head": row.name, "seeds": _seeds(row)}
+        | {heading(metric): _estimate(metric, estimate) for metric, estimate in row.estimates.items()}
+        for row in comparison.rows
+    ]
+    return Table(f"{comparison.task}, {images} test images of {meshes} meshes", pd.DataFrame(cells))
+
+
+def pair_table(comparison: Comparison, metrics: Sequence[str] | None = None) -> Table | None:
+    """A row per pair of rows; None where there is no pair. Without `metrics` all of them."""
+    if not comparison.pairs:
+        return None
+    metrics = metrics or list(comparison.pairs[0].differences)
+    cells = [
+        {"difference": f"{pair.a.name} - {pair.b.name}"}
+        | {heading(metric): _difference(metric, pair.differences[metric]) for metric in metrics}
+        for pair in comparison.pairs
+    ]
+    strong = frozenset(
+        (place, column)
+        for place, pair in enumerate(comparison.pairs)
+        for column, metric in enumerate(metrics, 1)
+        if pair.differences[metric].beyond_chance
+    )
+    return Table(f"{comparison.task}, differences", pd.DataFrame(cells), strong)
+
+
+def published_tables(task: str) -> list[Table]:
+    """What others published, by the data it was tested on."""
+    found = []
+    for entry in published(task):
+        rows = entry.frame()
+        frame = pd.DataFrame({"method": rows["method"], "network": rows["backbone"], "test views": rows["views"]})
+        for metric in [name for name in rows.columns.astype(str) if name.endswith("_deg") or name.startswith("acc_")]:
+            frame[heading(metric)] = ["" if pd.isna(value) else number(metric, value) for value in rows[metric]]
+        frame["remark"] = rows["status"]
+        frame["source"] = rows["source"] + rows["certainty"].map({"checked": "", "unchecked": " (not checked)"})
+        found.append(Table(f"{entry.data}: {entry.split}", frame))
+    return found
+
+
+def data_sentence(infos: Iterable[Mapping[str, Any]]) -> str:
+    """What the rows were trained and tested on, from the `info.json` of each."""
+    infos = list(infos)
+    described = {
+        f"Meshes: {info['source']}; categories {', '.join(info['categories'])}; images of {info['render']['size']} x "
+        f"{info['render']['size']} pixels."
+        for info in infos
+    }
+    data = described.pop() if len(described) == 1 else "The rows are of different data, as they say."
+    return " ".join([data, *sorted({info["note"] for info in infos}), NOT_THE_PAPERS])
+
+
+def heading(metric: str) -> str:
+    """`median (°)` for `median_deg`, `Acc@7.5°` for `acc_7_5`."""
+    if metric.endswith("_deg"):
+        return f"{metric.removesuffix('_deg').replace('rmse', 'RMSE')} (°)"
+    return f"Acc@{metric.removeprefix('acc_').replace('_', '.')}°"
+
+
+def number(metric: str, value: float, sign: str = "") -> str:
+    """With as many digits as mean something."""
+    return f"{value:{sign}.{1 if metric.endswith('_deg') else 3}f}"
+
+
+def _seeds(row: Row) -> str:
+    return ", ".join(map(str, row.seeds)) if len(row.seeds) > 1 else f"{row.seeds[0]} (one seed)"
+
+
+def _estimate(metric: str, estimate: Estimate) -> str:
+    spread = "" if estimate.sd is None else f" ± {number(metric, estimate.sd)}"
+    return number(metric, estimate.mean) + spread + _interval(metric, estimate.interval)
+
+
+def _difference(metric: str, difference: Difference) -> str:
+    text = number(metric, difference.difference, "+") + _interval(metric, difference.interval, "+")
+    return text + ("\np < 0.001" if difference.p < 0.001 else f"\np = {difference.p:.3f}")
+
+
+def _interval(metric: str, interval: tuple[float, float] | None, sign: str = "") -> str:
+    return "" if interval is None else f" [{', '.join(number(metric, end, sign) for end in interval)}]"
