@@ -21,20 +21,22 @@ import simplejpeg
 from scipy.spatial.transform import Rotation
 
 from benchmarks.rounds import machine
+from sphreg.comparison import Scored, compare
 from sphreg.furniture import CATEGORIES, furniture
 from sphreg.meshes import Mesh, encode_normalised, normalise
-from sphreg.metrics import histogram, normals_metrics, pose_metrics
+from sphreg.metrics import BINS, COARSE, histogram, normals_metrics, pose_metrics
 from sphreg.page import write_page
-from sphreg.page.results import ANGLES, QUATERNION, ResultFolder
+from sphreg.page.results import ANGLES, QUATERNION
 from sphreg.render.camera import Camera
 from sphreg.render.raster import Raster
 from sphreg.render.sampling import rotations
+from sphreg.runs import Run
 from sphreg.viewpoints import viewpoint_angles
 from sphreg.views import write_views
 
 MESHES, VIEWS, SIZE, EPOCHS = 908, 20, 224, 150  # of the test set of ModelNet10-SO3, and of the paper's training
 HEADS, SEEDS = ("direct", "flat", "sexp"), (0, 1, 2)
-NOTE = "Made up: no network was trained."
+NOTE, COMMAND = "Made up: no network was trained.", "python -m benchmarks.report"
 
 
 def main() -> None:
@@ -86,14 +88,18 @@ def measure(folder: Path) -> tuple[tuple[float, float], float]:
 
 
 def write(folder: Path, heads: Sequence[str], seeds: Sequence[int], tasks: Sequence[str]) -> None:
-    """The page of what `make` wrote, to `folder/reports`."""
-    runs = [
-        ResultFolder(task, head, seed, _place(folder, heads, task, head, seed), "python -m benchmarks.report")
-        for task in tasks
-        for head in heads
-        for seed in seeds
-    ]
-    write_page(runs, folder / "so3", folder / "meshes", {"note": NOTE, "heads": list(heads)}, folder / "reports")
+    """The page of what `make` wrote, to `folder/reports`: intervals, tests, figures, gallery."""
+    info = json.loads((folder / "so3" / "info.json").read_text())
+    found = {}
+    for task in tasks:
+        runs = [
+            Run("made up", None, task, head, seed, {}, {}, {}, str(_place(folder, heads, task, head, seed)), "")
+            for head in heads
+            for seed in seeds
+        ]
+        found[task] = compare([Scored(run, Path(run.folder), info) for run in runs])
+    settings = {"note": NOTE, "heads": list(heads)}
+    write_page(found, [], COMMAND, folder / "so3", folder / "meshes", settings, folder / "reports")
 
 
 def make(
@@ -197,7 +203,7 @@ def _write_pose(out: Path, task: str, views: pd.DataFrame, spread_deg: float, rn
 
 
 def _write_normals(out: Path, task: str, views: pd.DataFrame, spread_deg: float, rng: np.random.Generator) -> None:
-    table = views[["key", "category", "mesh"]].assign(pixels=100)
+    table = views[["key", "category", "mesh"]].assign(pixels=1)
     table["mean_deg"] = np.minimum(rng.exponential(spread_deg, len(views)), 180)
     table["median_deg"] = table["mean_deg"]
     table.to_csv(out / "errors.csv", index=False)
@@ -208,6 +214,9 @@ def _write_normals(out: Path, task: str, views: pd.DataFrame, spread_deg: float,
         parts.append(pd.DataFrame({"category": category, "bin": bins, "pixels": counts[bins]}))
     pixels = pd.concat(parts)
     pixels.to_csv(out / "histogram.csv", index=False)
+    coarse = np.linspace(0, 180, BINS // COARSE + 1)
+    by_mesh = [np.histogram(group["mean_deg"], coarse)[0] for _, group in table.groupby(["category", "mesh"])]
+    np.savez_compressed(out / "meshes.npz", pixels=np.stack(by_mesh))
     (out / "metrics.json").write_text(json.dumps(normals_metrics(pixels)))
     count = min(20, len(views))
     vectors = rng.normal(size=(2, count, 16, 16, 3)).astype(np.float32)

@@ -62,14 +62,14 @@ class Table:
 def row_table(comparison: Comparison) -> Table:
     """A row per head, or per setting of it: each metric with its spread over the seeds and its interval."""
     errors = [row.scored[0].errors for row in comparison.rows]
-    images = " or ".join(f"{number:,}" for number in sorted({len(table) for table in errors}))
-    meshes = " or ".join(f"{number:,}" for number in sorted({table["mesh"].nunique() for table in errors}))
+    images = _counted({len(table) for table in errors}, "test image", "test images")
+    meshes = _counted({table["mesh"].nunique() for table in errors}, "mesh", "meshes")
     cells = [
         {"head": row.name, "seeds": _seeds(row)}
         | {heading(metric): _estimate(metric, estimate) for metric, estimate in row.estimates.items()}
         for row in comparison.rows
     ]
-    return Table(f"{comparison.task}, {images} test images of {meshes} meshes", pd.DataFrame(cells))
+    return Table(f"{comparison.task}, {images} of {meshes}", pd.DataFrame(cells))
 
 
 def pair_table(comparison: Comparison, metrics: Sequence[str] | None = None) -> Table | None:
@@ -127,6 +127,11 @@ def heading(metric: str) -> str:
 def number(metric: str, value: float, sign: str = "") -> str:
     """With as many digits as mean something."""
     return f"{value:{sign}.{1 if metric.endswith('_deg') else 3}f}"
+
+
+def _counted(numbers: Iterable[int], one: str, several: str) -> str:
+    numbers = sorted(numbers)
+    return f"{' or '.join(f'{number:,}' for number in numbers)} {one if numbers == [1] else several}"
 
 
 def _seeds(row: Row) -> str:

@@ -5,6 +5,7 @@ One test has DVC itself make the experiment.
 
 import csv
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -12,7 +13,7 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from sphreg.compare import main, read
+from benchmarks.report import make
+from sphreg.compare import main
+from sphreg.compare import read as read_to
 from sphreg.comparison import Comparison, Scored, compare
 from sphreg.errors import UserError
+from sphreg.experiments import find_runs
 from sphreg.metrics import histogram
-from sphreg.runs import Result, Run, distinct, find_runs
+from sphreg.runs import Run, distinct
 
 ROTATION = {"backbone": "small", "weights": None, "lr": 0.003}
 PARAMS: dict[str, Any] = {
@@ -98,9 +102,9 @@ def poses(seed: int, scale: float, meshes: int = 12) -> pd.DataFrame:
     return table
 
 
-def maps(seed: int, scale: float) -> tuple[pd.DataFrame, pd.DataFrame, list[tuple[str, float]]]:
-    """The same of normals, with the histogram, and mesh and error of each pixel."""
-    rng, rows, pixels, counts = np.random.default_rng(seed), [], [], []
+def maps(seed: int, scale: float) -> tuple[dict[str, bytes], list[tuple[str, float]]]:
+    """The files of a test of normals, and mesh and error of each pixel: four meshes of each category, one without."""
+    rng, rows, pixels, counts, by_mesh = np.random.default_rng(seed), [], [], [], []
     for category, mesh in itertools.product(["chair", "so|fa"], range(4)):
         errors = rng.exponential(scale * (1 + mesh), 50 * (mesh + 1)).clip(max=180) if mesh else np.empty(0)
         name = f"{category[0]}{mesh}"
@@ -108,11 +112,27 @@ def maps(seed: int, scale: float) -> tuple[pd.DataFrame, pd.DataFrame, list[tupl
         pixels += [(name, float(error)) for error in errors]
         bins = histogram(errors)
         counts += [(category, place, bins[place]) for place in bins.nonzero()[0]]
+        by_mesh.append(np.histogram(errors, np.linspace(0, 180, 3601))[0])
     table = pd.DataFrame(rows, columns=["key", "category", "mesh", "pixels", "mean_deg"])
     found = (
         pd.DataFrame(counts, columns=["category", "bin", "pixels"]).groupby(["category", "bin"], as_index=False).sum()
     )
-    return table, found, pixels
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, pixels=np.stack(by_mesh))
+    files = {"histogram.csv": found.to_csv(index=False).encode(), "meshes.npz": buffer.getvalue(), "maps.npz": b""}
+    return tables(table) | files, pixels
+
+
+def tables(errors: pd.DataFrame) -> dict[str, bytes]:
+    """What every test writes."""
+    return {"errors.csv": errors.to_csv(index=False).encode(), "log.csv": b"", "metrics.json": b"{}"}
+
+
+def made_of(run: Run, folder: Path, errors: pd.DataFrame) -> Scored:
+    """The run, as if these were its errors."""
+    folder.mkdir()
+    errors.to_csv(folder / "errors.csv", index=False)
+    return Scored(run, folder, INFO)
 
 
 class Project:
@@ -142,9 +162,9 @@ class Project:
         (self.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
         return params
 
-    def cached(self, files: Mapping[str, str]) -> dict[str, str]:
+    def cached(self, files: Mapping[str, bytes]) -> dict[str, str]:
         """A folder in DVC's cache, as a lock file refers to it."""
-        entries = [{"md5": self._store(text.encode()), "relpath": name} for name, text in sorted(files.items())]
+        entries = [{"md5": self._store(content), "relpath": name} for name, content in sorted(files.items())]
         return {"hash": "md5", "md5": self._store(json.dumps(entries).encode(), ".dir")}
 
     def _store(self, content: bytes, suffix: str = "") -> str:
@@ -155,7 +175,7 @@ class Project:
         return checksum
 
     def dataset(self, info: Mapping[str, Any]) -> None:
-        out = {"path": "data/so3"} | self.cached({"info.json": json.dumps(info)})
+        out = {"path": "data/so3"} | self.cached({"info.json": json.dumps(info).encode()})
         (self.root / "dvc.lock").write_text(
             yaml.safe_dump({"schema": "2.0", "stages": {"pack": {"cmd": "", "outs": [out]}}})
         )
@@ -165,7 +185,7 @@ class Project:
         task: str,
         head: str,
         seed: int,
-        files: Mapping[str, str],
+        files: Mapping[str, bytes],
         deps: Mapping[str, str] | None = None,
         **changes: Any,
     ) -> None:
@@ -175,7 +195,7 @@ class Project:
         known |= {"seed": seed, f"head_settings.{head}": params["head_settings"][head]}
         item, model = (
             f"{task}-{head}",
-            {"path": f"models/{head}/{task}"} | self.cached({"seed": f"{seed} {changes} {deps}"}),
+            {"path": f"models/{head}/{task}"} | self.cached({"seed": f"{seed} {changes} {deps}".encode()}),
         )
         self.stages[f"train@{item}"] = {
             "cmd": "",
@@ -209,10 +229,6 @@ class Project:
         self.stages = stages["stages"]
 
 
-def text(table: pd.DataFrame) -> dict[str, str]:
-    return {"errors.csv": table.to_csv(index=False)}
-
-
 SCALE = {"direct": 30.0, "sexp": 14.0}
 
 
@@ -221,12 +237,11 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both heads with seed 0 in the workspace, seeds 1 and 2 as experiments for rotation, normals with seed 0 alone."""
     project = Project(tmp_path_factory.mktemp("compare") / "grid")
     for head, scale in SCALE.items():
-        project.record("rotation", head, 0, text(poses(0, scale)))
-        table, counts, _ = maps(0, scale)
-        project.record("normals", head, 0, text(table) | {"histogram.csv": counts.to_csv(index=False)})
+        project.record("rotation", head, 0, tables(poses(0, scale)))
+        project.record("normals", head, 0, maps(0, scale)[0])
     project.commit()
     for head, seed in itertools.product(SCALE, (0, 1, 2)):
-        project.record("rotation", head, seed, text(poses(seed, SCALE[head])))
+        project.record("rotation", head, seed, tables(poses(seed, SCALE[head])))
         project.experiment(f"{head}-{seed}", head, seed)
     return project.root
 
@@ -237,11 +252,21 @@ def copy(grid: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(grid, tmp_path / "copy"))
 
 
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[[Path, Sequence[str], Sequence[str]], tuple[dict[str, Comparison], list[str]]]:
+    """`sphreg.compare.read`, to a folder of each call."""
+    places = itertools.count()
+    return lambda root, names, tasks: read_to(root, names, tasks, tmp_path / f"read {next(places)}")
+
+
+Read = Callable[[Path, Sequence[str], Sequence[str]], tuple[dict[str, Comparison], list[str]]]
+
+
 def rows_of(found: Comparison) -> dict[str, list[int]]:
     return {row.name: row.seeds for row in found.rows}
 
 
-def test_seeds_are_those_that_the_experiments_were_trained_with(grid: Path) -> None:
+def test_seeds_are_those_that_the_experiments_were_trained_with(grid: Path, read: Read) -> None:
     """Seed 0 is in the workspace and in an experiment; the normals of seed 1 and 2 are inherited, and of seed 0."""
     found, notes = read(grid, [], ["rotation", "viewpoint", "normals"])
     assert list(found) == ["rotation", "normals"] and not notes
@@ -251,12 +276,12 @@ def test_seeds_are_those_that_the_experiments_were_trained_with(grid: Path) -> N
     assert sources == ["workspace", "direct-1", "direct-2"]
 
 
-def test_of_an_experiment_the_head_that_it_names(grid: Path) -> None:
+def test_of_an_experiment_the_head_that_it_names(grid: Path, read: Read) -> None:
     found, _ = read(grid, ["sexp-2", "direct-1"], ["rotation"])
     assert rows_of(found["rotation"]) == {"direct": [1], "sexp": [2]}
 
 
-def test_scores_are_those_of_a_loop_over_the_tables(grid: Path) -> None:
+def test_scores_are_those_of_a_loop_over_the_tables(grid: Path, read: Read) -> None:
     found, _ = read(grid, [], ["rotation"])
     for row in found["rotation"].rows:
         medians, shares = [], []
@@ -273,64 +298,73 @@ def test_scores_are_those_of_a_loop_over_the_tables(grid: Path) -> None:
             assert estimate.interval is not None and estimate.interval[0] < estimate.mean < estimate.interval[1]
 
 
-def test_of_normals_the_mean_alone_has_an_interval(grid: Path) -> None:
-    """And it is that of the pixels: a loop over them resamples the meshes, one of which shows no pixel."""
+def test_intervals_of_normals_are_those_of_the_pixels(grid: Path, read: Read) -> None:
+    """A loop over them resamples the meshes, of which two show no pixel."""
     found, _ = read(grid, [], ["normals"])
     row = found["normals"].rows[1]
-    assert [metric for metric, estimate in row.estimates.items() if estimate.interval] == ["mean_deg"]
-    assert all(estimate.sd is None for estimate in row.estimates.values())
-    assert any(
-        note.startswith("There is no interval of median_deg, rmse_deg, acc_11_25") for note in found["normals"].notes
-    )
-    _, _, pixels = maps(0, SCALE["sexp"])
+    assert not found["normals"].notes and all(estimate.sd is None for estimate in row.estimates.values())
+    _, pixels = maps(0, SCALE["sexp"])
     by_mesh: dict[str, list[float]] = {"c0": [], "s0": []}
     for mesh, error in pixels:
         by_mesh.setdefault(mesh, []).append(error)
-    rng, means = np.random.default_rng(9), []
+    rng, drawn = np.random.default_rng(9), []
     for _ in range(4000):
-        drawn = [f"{c}{rng.integers(4)}" for c in "cccc"] + [f"s{rng.integers(4)}" for _ in range(4)]
-        errors = [error for mesh in drawn for error in by_mesh[mesh]]
-        means.append(statistics.fmean(errors) if errors else 0)
-    expected = np.quantile(means, [0.025, 0.975])
-    assert row.estimates["mean_deg"].interval == pytest.approx(expected, rel=0.03)
-    difference = found["normals"].pairs[0].differences
-    assert difference["mean_deg"].p is not None and difference["median_deg"].p is None
+        meshes = [f"{c}{rng.integers(4)}" for c in "cccc"] + [f"s{rng.integers(4)}" for _ in range(4)]
+        errors = np.array([error for mesh in meshes for error in by_mesh[mesh]] or [np.nan])
+        shares = [(errors < limit).mean() for limit in (11.25, 22.5, 30)]
+        drawn.append([errors.mean(), np.median(errors), np.sqrt((errors**2).mean()), *shares])
+    expected = np.nanquantile(drawn, [0.025, 0.975], axis=0).T
+    assert list(row.estimates) == ["mean_deg", "median_deg", "rmse_deg", "acc_11_25", "acc_22_5", "acc_30"]
+    for estimate, interval in zip(row.estimates.values(), expected, strict=True):
+        assert estimate.interval == pytest.approx(interval, rel=0.04)
+        assert interval[0] < estimate.mean < interval[1]
 
 
-def test_values_of_images_give_the_other_metrics_of_normals_intervals(grid: Path) -> None:
-    """As soon as errors.csv has their accuracies."""
+def test_normals_are_tested_by_flips_of_whole_meshes(grid: Path, read: Read) -> None:
+    """By a loop over all 64 flips of the six meshes that show pixels."""
     found, _ = read(grid, [], ["normals"])
-    tested = []
-    for row in found["normals"].rows:
-        table, counts, pixels = maps(0, SCALE[row.head])
-        below = pd.DataFrame(pixels, columns=["mesh", "error"]).assign(below=lambda t: t["error"] < 30)
-        table["acc_30"] = table["mesh"].map(below.groupby("mesh")["below"].mean())
-        tested.append(Scored(row.scored[0].run, Result(table, counts, INFO)))
-    richer = compare(tested)
-    for row in richer.rows:
-        interval = row.estimates["acc_30"].interval
-        assert interval is not None and interval[0] < row.estimates["acc_30"].mean < interval[1]
+    errors = {}
+    for head, scale in SCALE.items():
+        for mesh, error in maps(0, scale)[1]:
+            errors.setdefault(mesh, {}).setdefault(head, []).append(error)
+    both = [error for of_mesh in errors.values() for some in of_mesh.values() for error in some]
+    middle = statistics.median(both)
+    for metric, value in {
+        "mean_deg": lambda error: error,
+        "rmse_deg": lambda error: error**2,
+        "median_deg": lambda error: error < middle,
+        "acc_30": lambda error: error < 30,
+    }.items():
+        differences = [
+            sum(map(value, of_mesh["direct"])) - sum(map(value, of_mesh["sexp"])) for of_mesh in errors.values()
+        ]
+        sums = [
+            abs(sum(sign * d for sign, d in zip(signs, differences, strict=True)))
+            for signs in itertools.product([1, -1], repeat=len(differences))
+        ]
+        expected = np.mean([total >= abs(sum(differences)) - 1e-9 for total in sums])
+        assert found["normals"].pairs[0].differences[metric].p == pytest.approx(expected, abs=0.02)
 
 
-def test_a_median_is_tested_by_the_errors_below_the_common_one(grid: Path) -> None:
+def test_a_median_is_tested_by_the_errors_below_the_common_one(grid: Path, read: Read, tmp_path: Path) -> None:
     """By a loop over views and over many flips, of which each exchanges the heads' errors of some meshes."""
-    tables = {head: poses(0, scale, 5) for head, scale in {"direct": 20.0, "sexp": 17.0}.items()}
+    errors = {head: poses(0, scale, 5) for head, scale in {"direct": 20.0, "sexp": 17.0}.items()}
     rows = read(grid, ["workspace"], ["rotation"])[0]["rotation"].rows
-    found = compare([Scored(row.scored[0].run, Result(tables[row.head], None, INFO)) for row in rows])
-    meshes, rng = sorted(set(tables["sexp"]["mesh"])), np.random.default_rng(1)
+    found = compare([made_of(row.scored[0].run, tmp_path / row.head, errors[row.head]) for row in rows])
+    meshes, rng = sorted(set(errors["sexp"]["mesh"])), np.random.default_rng(1)
     views = [
-        (category, mesh, (float(error), float(tables["sexp"]["error_deg"][i])))
+        (category, mesh, (float(error), float(errors["sexp"]["error_deg"][i])))
         for i, (category, mesh, error) in enumerate(
-            tables["direct"][["category", "mesh", "error_deg"]].itertuples(index=False)
+            errors["direct"][["category", "mesh", "error_deg"]].itertuples(index=False)
         )
     ]
 
     def statistic(flipped: set[str]) -> float:
         total = 0.0
         for category in "chair", "so|fa":
-            errors = [pair[::-1] if mesh in flipped else pair for name, mesh, pair in views if name == category]
-            middle = statistics.median([error for pair in errors for error in pair])
-            total += sum((a < middle) - (b < middle) for a, b in errors) / len(errors) / 2
+            turned = [pair[::-1] if mesh in flipped else pair for name, mesh, pair in views if name == category]
+            middle = statistics.median([error for pair in turned for error in pair])
+            total += sum((a < middle) - (b < middle) for a, b in turned) / len(turned) / 2
         return total
 
     observed = abs(statistic(set()))
@@ -340,14 +374,14 @@ def test_a_median_is_tested_by_the_errors_below_the_common_one(grid: Path) -> No
     assert found.pairs[0].differences["median_deg"].p == pytest.approx(expected, abs=0.05)
 
 
-def test_clear_differences_are_bold_and_those_of_one_seed_are_not(grid: Path) -> None:
+def test_clear_differences_are_bold_and_those_of_one_seed_are_not(grid: Path, read: Read) -> None:
     several, one = (read(grid, names, ["rotation"])[0]["rotation"].pairs[0] for names in ([], ["workspace"]))
     assert several.differences["mean_deg"].p == one.differences["mean_deg"].p == 1 / 10_001
     assert several.differences["mean_deg"].beyond_chance and not one.differences["mean_deg"].beyond_chance
 
 
 @pytest.mark.parametrize("change", ["lr", "head", "data"])
-def test_what_was_made_otherwise_is_a_row_of_its_own(copy: Path, change: str) -> None:
+def test_what_was_made_otherwise_is_a_row_of_its_own(copy: Path, change: str, read: Read) -> None:
     project = Project.__new__(Project)
     project.root, project.stages = copy, yaml.safe_load((copy / "stages" / "dvc.lock").read_text())["stages"]
     changes: dict[str, Any] = {}
@@ -359,7 +393,7 @@ def test_what_was_made_otherwise_is_a_row_of_its_own(copy: Path, change: str) ->
     else:
         deps = {"data/so3/test.lmdb": 8 * "7777"}
         project.dataset(INFO | {"render": {"size": 96}})
-    project.record("rotation", "sexp", 1, text(poses(7, 12.0)), deps, **changes)
+    project.record("rotation", "sexp", 1, tables(poses(7, 12.0)), deps, **changes)
     project.experiment("other", "sexp", 1, **changes)
     found = read(copy, [], ["rotation"])[0]["rotation"]
     common, other, headline = {
@@ -404,18 +438,18 @@ def test_a_model_that_was_not_tested_yet_does_not_count(copy: Path) -> None:
     assert [run.head for run in find_runs(copy, ["workspace"], ["rotation"])] == ["direct"]
 
 
-def test_changed_code_is_named(grid: Path) -> None:
+def test_changed_code_is_named(grid: Path, read: Read) -> None:
     rows = read(grid, ["workspace"], ["rotation"])[0]["rotation"].rows
     a, b = (row.scored[0] for row in rows)
     changed = replace(b.run, code=b.run.code | {"sphreg/training.py": "30"})
-    notes = compare([a, Scored(changed, b.result)]).notes
+    notes = compare([a, Scored(changed, b.folder, INFO)]).notes
     assert notes == ["The runs are not all of the same code: sphreg/training.py changed between them."]
 
 
-def test_one_mesh_has_no_interval(grid: Path) -> None:
+def test_one_mesh_has_no_interval(grid: Path, read: Read, tmp_path: Path) -> None:
     rows = read(grid, ["workspace"], ["rotation"])[0]["rotation"].rows
     table = pd.DataFrame({"key": ["a.v001"], "category": ["chair"], "mesh": ["a"], "error_deg": [12.0]})
-    found = compare([Scored(row.scored[0].run, Result(table, None, INFO)) for row in rows])
+    found = compare([made_of(row.scored[0].run, tmp_path / row.head, table) for row in rows])
     assert all(estimate.interval is None for row in found.rows for estimate in row.estimates.values())
     assert found.notes == ["Where a category has one test mesh there is no interval, as nothing can be resampled."]
     assert all(difference.p == 1 and not difference.beyond_chance for difference in found.pairs[0].differences.values())
@@ -427,10 +461,15 @@ def run_main(monkeypatch: pytest.MonkeyPatch, root: Path, *arguments: str) -> in
 
 
 def test_the_files(copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    make(copy / "data", ["chair", "so|fa"], 2, 1, 48, 1, [], [], [])  # other views than those that were tested
     assert run_main(monkeypatch, copy) == 0
     printed = capsys.readouterr().out
     out = copy / "reports" / "compare"
-    assert {path.name for path in out.iterdir()} == {"compare.md", "compare.json", "rows.csv", "pairs.csv"}
+    names = {"compare.md", "compare.json", "rows.csv", "pairs.csv", "index.html"}
+    assert {path.name for path in out.iterdir()} == names
+    page = (out / "index.html").read_text()
+    assert "Not drawn, as tested on other views than those of the dataset that is checked out: direct, sexp." in page
+    assert "<svg" not in page and "python -m sphreg.compare" in page and "uv run dvc exp run -S seed=2" in page
     assert (out / "compare.md").read_text() == printed
     lines = printed.splitlines()
     assert lines[0].startswith("Written by `python -m sphreg.compare`. Meshes: furniture; categories chair, so|fa;")
@@ -481,7 +520,7 @@ def test_an_unknown_experiment_is_named(
     assert said.err == f"sexp-9: there is no such experiment, allowed: {names}, workspace.\n" and not said.out
 
 
-def test_an_experiment_without_a_result_is_named(grid: Path) -> None:
+def test_an_experiment_without_a_result_is_named(grid: Path, read: Read) -> None:
     """Its lock file has normals, which are inherited."""
     with pytest.raises(
         UserError, match=r"^sexp-1: it has no result of normals, of the head and the seed that it names\.$"
@@ -499,12 +538,12 @@ def test_no_results_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert not (project.root / "reports").exists()
 
 
-def test_outside_of_a_repository(tmp_path: Path) -> None:
+def test_outside_of_a_repository(tmp_path: Path, read: Read) -> None:
     with pytest.raises(UserError, match="it is not in a DVC repository"):
         read(tmp_path, [], ["rotation"])
 
 
-def test_results_that_are_not_in_the_cache(copy: Path) -> None:
+def test_results_that_are_not_in_the_cache(copy: Path, read: Read) -> None:
     """A named experiment has to be there; of all, the others are compared."""
     lock = yaml.safe_load(
         subprocess.check_output(["git", "-C", str(copy), "show", exp(copy, "sexp-1") + ":stages/dvc.lock"])
@@ -528,7 +567,7 @@ def exp(root: Path, name: str) -> str:
     return next(ref for ref in refs.split() if ref.endswith(f"/{name}"))
 
 
-def test_dvc_itself(tmp_path: Path) -> None:
+def test_dvc_itself(tmp_path: Path, read: Read) -> None:
     """`dvc exp run` of one target: its head and seed are a run; what it left in `results/` is not the workspace's."""
     project = Project(tmp_path / "real")
     (project.root / "info.json").write_text(json.dumps(INFO))
@@ -536,7 +575,8 @@ def test_dvc_itself(tmp_path: Path) -> None:
     for seed in 0, 1:
         folder = project.root / "prepared" / f"sexp-seed: {seed}"
         folder.mkdir(parents=True)
-        poses(seed, 14.0).to_csv(folder / "errors.csv", index=False)
+        for name, content in tables(poses(seed, 14.0)).items():
+            (folder / name).write_bytes(content)
     environment = os.environ | {"DVC_NO_ANALYTICS": "1", "GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@b.c"}
     environment |= {"GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@b.c"}
 
@@ -554,6 +594,4 @@ def test_dvc_itself(tmp_path: Path) -> None:
     found, notes = read(project.root, [], ["rotation"])
     assert rows_of(found["rotation"]) == {"sexp": [0, 1]} and not notes
     for each in found["rotation"].rows[0].scored:
-        assert each.result.errors["error_deg"].tolist() == pytest.approx(
-            poses(each.run.seed, 14.0)["error_deg"].tolist()
-        )
+        assert each.errors["error_deg"].tolist() == pytest.approx(poses(each.run.seed, 14.0)["error_deg"].tolist())

@@ -4,7 +4,10 @@ import base64
 import io
 import json
 import re
+import shlex
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,13 +18,15 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from benchmarks.report import NOTE, make, write
+from sphreg.comparison import Comparison, Difference, Estimate, Pair, Row, Scored, compare
+from sphreg.comparison_tables import Table, pair_table, published_tables, row_table
 from sphreg.errors import UserError
 from sphreg.page import flatten
 from sphreg.page.gallery import gallery, signs_right
-from sphreg.page.results import ResultFolder, errors, find_results, scores
-from sphreg.page.tables import Table, compared_tables, published_tables, score_table
+from sphreg.page.results import errors, scores
 from sphreg.published import published
 from sphreg.render.camera import Camera
+from sphreg.runs import Run, runs_in
 from sphreg.views import Views
 
 TASKS = ("rotation", "viewpoint", "normals")
@@ -127,23 +132,29 @@ def test_one_view_of_one_mesh_with_one_head(tmp_path: Path) -> None:
     assert "1 test view of 1 mesh" in "".join(page.text)
 
 
-def test_metrics_are_those_of_the_files(study: Path) -> None:
+def row_of(study: Path, task: str, head: str = "1", seeds: Sequence[int] = (0, 1)) -> Row:
+    """The row of a head, which are numbered."""
+    info = json.loads((study / "so3" / "info.json").read_text())
+    folders = {seed: study / "results" / head / str(seed) / task for seed in seeds}
+    runs = [Run("here", None, task, head, seed, {}, {}, {}, str(folder), "") for seed, folder in folders.items()]
+    (row,) = compare([Scored(run, Path(run.folder), info) for run in runs]).rows
+    return row
+
+
+def test_scores_are_those_of_the_files(study: Path) -> None:
     for task in TASKS:
-        runs = [ResultFolder(task, "flat", seed, study / "results" / "1" / str(seed) / task, "") for seed in (0, 1)]
-        frame = score_table(runs).frame
-        overall = "all" if task == "normals" else "macro"
-        both = [json.loads((run.folder / "metrics.json").read_text())[overall] for run in runs]
-        assert frame["head"].tolist() == ["flat"] and frame["seeds"].tolist() == ["2"]
-        assert frame["median (°)"][0] == f"{(both[0]['median_deg'] + both[1]['median_deg']) / 2:.1f}"
-        assert frame["Acc@30°"][0] == f"{(both[0]['acc_30'] + both[1]['acc_30']) / 2:.3f}"
-        table = scores(runs)
+        table = scores([row_of(study, task)])
         assert table["category"].tolist() == ["chair", "table", "all"] * 2
+        overall = "all" if task == "normals" else "macro"
+        for seed, group in table.groupby("seed"):
+            metrics = json.loads((study / "results" / "1" / str(seed) / task / "metrics.json").read_text())
+            for (_, row), name in zip(group.iterrows(), ["chair", "table", overall], strict=True):
+                assert row[list(metrics[name])].to_dict() == metrics[name]
 
 
 def test_angles_of_views_are_those_of_scipy(study: Path) -> None:
     views = pd.read_csv(study / "so3" / "test.csv")
-    run = ResultFolder("rotation", "flat", 0, study / "results" / "1" / "0" / "rotation", "")
-    table = errors([run], views)
+    table = errors([row_of(study, "rotation", seeds=[0])], views)
     expected = np.degrees(Rotation.from_quat(views[["qx", "qy", "qz", "qw"]].to_numpy()).magnitude())
     assert table["key"].tolist() == views["key"].tolist()
     assert table["angle_deg"].to_numpy() == pytest.approx(expected, abs=1e-9)
@@ -152,27 +163,37 @@ def test_angles_of_views_are_those_of_scipy(study: Path) -> None:
 
 def test_other_views_than_those_of_the_dataset_are_an_error(study: Path) -> None:
     views = pd.read_csv(study / "so3" / "test.csv")
-    run = ResultFolder("rotation", "flat", 0, study / "results" / "1" / "0" / "rotation", "")
     with pytest.raises(UserError, match="tested on other views than those of the dataset"):
-        errors([run], views[1:])
+        errors([row_of(study, "rotation")], views[1:])
 
 
 def test_runs_on_different_views_are_an_error(study: Path, tmp_path: Path) -> None:
     views = pd.read_csv(study / "so3" / "test.csv")
-    one = ResultFolder("rotation", "flat", 0, study / "results" / "1" / "0" / "rotation", "")
-    pd.read_csv(one.folder / "errors.csv")[1:].to_csv(tmp_path / "errors.csv", index=False)
-    with pytest.raises(UserError, match="were tested on different views"):
-        errors([one, ResultFolder("rotation", "sexp", 0, tmp_path, "")], views)
+    shutil.copytree(study / "results", tmp_path / "results")
+    shutil.copytree(study / "so3", tmp_path / "so3")
+    file = tmp_path / "results" / "1" / "0" / "rotation" / "errors.csv"
+    pd.read_csv(file)[1:].to_csv(file, index=False)
+    with pytest.raises(UserError, match="tested on different views"):
+        errors([row_of(study, "rotation"), row_of(tmp_path, "rotation", seeds=[0])], views)
 
 
 def test_results_are_found_or_named(tmp_path: Path) -> None:
-    (tmp_path / "flat" / "normals").mkdir(parents=True)
-    (tmp_path / "flat" / "normals" / "metrics.json").touch()
-    (run,) = find_results(tmp_path, ["flat"], ["normals"], 3)
-    assert (run.task, run.head, run.seed, run.folder) == ("normals", "flat", 3, tmp_path / "flat" / "normals")
-    assert run.command == "uv run dvc exp run -S seed=3 stages/dvc.yaml:evaluate@normals-flat"
-    with pytest.raises(UserError, match=r"sexp/normals: there is no result; `dvc repro -P` makes all of them\."):
-        find_results(tmp_path, ["flat", "sexp"], ["normals"], 3)
+    (tmp_path / "flat" / "rotation").mkdir(parents=True)
+    for name in "errors.csv", "log.csv", "metrics.json":
+        (tmp_path / "flat" / "rotation" / name).touch()
+    (run,) = runs_in(tmp_path, ["flat"], ["rotation"], 3)
+    assert (run.task, run.head, run.seed, Path(run.folder)) == ("rotation", "flat", 3, tmp_path / "flat" / "rotation")
+    assert run.command == "uv run dvc exp run -S seed=3 stages/dvc.yaml:evaluate@rotation-flat"
+    with pytest.raises(UserError, match=r"sexp/rotation: there is no whole result; `dvc repro -P` makes all of them\."):
+        runs_in(tmp_path, ["flat", "sexp"], ["rotation"], 3)
+
+
+def test_commands_name_what_differs() -> None:
+    changes = {"train.rotation.backbone": "resnet18", "train.rotation.weights": None, "tasks": ["a b", "c"], "x": True}
+    run = Run("e", "1", "rotation", "sexp", 2, {}, {}, {}, "", "", changes)
+    words = ["-S", "train.rotation.backbone=resnet18", "-S", "train.rotation.weights=null", "-S", 'tasks=["a b", "c"]']
+    words += ["-S", "x=true", "-S", "seed=2", "stages/dvc.yaml:evaluate@rotation-sexp"]
+    assert shlex.split(run.command) == ["uv", "run", "dvc", "exp", "run", *words]
 
 
 def test_a_right_prediction_is_drawn_as_the_image_was(study: Path) -> None:
@@ -221,30 +242,37 @@ def test_columns_of_numbers_are_known() -> None:
     assert Table("", frame).numeric == [True, False, True, False, False]
 
 
-def record(**values: object) -> dict[str, object]:
-    return {"task": "rotation", "low": None, "high": None} | values
-
-
-def test_compared_rows_and_pairs_are_tables() -> None:
-    rows = [
-        record(head="flat", differs="", seeds="0 1", metric="median_deg", mean=50.04, sd=0.31, low=48.0, high=52.0),
-        record(head="flat", differs="", seeds="0 1", metric="acc_30", mean=0.25, sd=None),
-        record(head="sexp", differs="lr 0.1", seeds="7", metric="median_deg", mean=30.0, sd=None, low=29.0, high=31.0),
+def test_rows_and_pairs_are_tables() -> None:
+    info = {"note": "", "source": "", "categories": [], "render": {"size": 1}}
+    runs = {name: Run("", None, "rotation", name, 0, {}, {}, {}, "", "") for name in ("flat", "sexp")}
+    median, acc = Estimate(50.04, 0.31, (48.0, 52.0)), Estimate(0.25, None, None)
+    both = [Scored(runs["flat"], Path(), info), Scored(replace(runs["flat"], seed=1), Path(), info)]
+    for each in both:
+        each.__dict__["errors"] = pd.DataFrame({"key": ["a", "b"], "mesh": ["m", "m"]})
+    flat = Row(both, "", {"median_deg": median, "acc_30": acc}, {})
+    one = Row([Scored(runs["sexp"], Path(), info)], "lr 0.1", {"median_deg": median, "acc_30": acc}, {})
+    one.scored[0].__dict__["errors"] = both[0].errors
+    differences = {
+        "median_deg": Difference(20.0, (18.0, 22.0), 0.0002, True),
+        "acc_30": Difference(-0.2, None, 0.25, False),
+    }
+    found = Comparison("rotation", [flat, one], [Pair(flat, one, differences)], [])
+    rows = row_table(found)
+    assert rows.caption == "rotation, 2 test images of 1 mesh"
+    assert rows.frame.to_dict("records") == [
+        {"head": "flat", "seeds": "0, 1", "median (°)": "50.0 ± 0.3 [48.0, 52.0]", "Acc@30°": "0.250"},
+        {"head": "sexp (lr 0.1)", "seeds": "0 (one seed)", "median (°)": "50.0 ± 0.3 [48.0, 52.0]", "Acc@30°": "0.250"},
     ]
-    pairs = [
-        record(
-            a="flat", b="sexp", metric="median_deg", difference=20.0, low=18.0, high=22.0, p=0.0002, beyond_chance=True
-        ),
-        record(a="flat", b="sexp", metric="acc_30", difference=-0.2, p=None, beyond_chance=False),
+    pairs = pair_table(found)
+    assert pairs is not None and pairs.strong == {(0, 1)}
+    assert pairs.frame.to_numpy().tolist() == [
+        ["flat - sexp (lr 0.1)", "+20.0 [+18.0, +22.0]\np < 0.001", "-0.200\np = 0.250"]
     ]
-    heads, differences = compared_tables({"rows": rows, "pairs": pairs})["rotation"]
-    assert heads.frame.to_dict("records") == [
-        {"head": "flat", "seeds": "0 1", "median (°)": "50.0 ± 0.3 [48.0, 52.0]", "Acc@30°": "0.250"},
-        {"head": "sexp (lr 0.1)", "seeds": "7 (one seed)", "median (°)": "30.0 [29.0, 31.0]", "Acc@30°": ""},
-    ]
-    (row,) = differences.frame.to_dict("records")
-    assert list(row.values())[1:] == ["20.0 [18.0, 22.0]\np < 0.001", "-0.200"]
-    assert differences.strong == {(0, 1)}
+    assert pair_table(found, ["acc_30"]).frame.shape == (1, 2)
+    assert pair_table(replace(found, pairs=[])) is None
+    heading, rule, line = pairs.markdown.splitlines()
+    assert heading == "| rotation, differences | median (°) | Acc@30° |" and rule == "| --- | ---: | ---: |"
+    assert line == "| flat - sexp (lr 0.1) | **+20.0 [+18.0, +22.0], p < 0.001** | -0.200, p = 0.250 |"
 
 
 def test_published_numbers_have_a_source_and_withdrawn_ones_say_so() -> None:

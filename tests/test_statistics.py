@@ -11,8 +11,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sphreg.metrics import pose_metrics
-from sphreg.statistics import FLIPS, holm, interval, pooled_draws, pose_draws, resample, sign_flips
+from sphreg.metrics import histogram, normals_metrics, pose_metrics
+from sphreg.statistics import FLIPS, holm, interval, pixel_draws, pose_draws, resample, sign_flips
 
 METRICS = ["median_deg", "mean_deg", "acc_30", "acc_15", "acc_7_5"]
 
@@ -58,23 +58,42 @@ def test_each_mesh_once_gives_the_scores_of_the_evaluation() -> None:
     assert {name: values[0] for name, values in draws.items()} == pytest.approx(pose_metrics(table)["macro"])
 
 
-def test_means_over_pixels_are_those_of_a_loop() -> None:
+def counted(errors: list[float]) -> np.ndarray:
+    """How many of them are in each of 3,600 bins of 0.05 degrees."""
+    return np.histogram(errors, np.linspace(0, 180, 3601))[0].astype(float)
+
+
+def test_scores_of_resampled_pixels_are_those_of_a_loop() -> None:
+    """Errors in the middle of bins, so that nothing is lost by counting."""
     rng = np.random.default_rng(2)
-    pixels, meshes = np.array([5, 0, 100, 7, 30, 1]), np.array([0, 0, 1, 2, 2, 3])
-    means = rng.uniform(0, 90, 6)
-    means[1] = np.nan  # it shows no pixel
+    pixels = [((rng.integers(0, 900, n) + 0.5) * 0.05).tolist() for n in (5, 0, 100, 1)]
     counts = resample(np.array([0, 0, 1, 1]), 50, rng)
-    for times, found in zip(counts, pooled_draws(means, pixels, meshes, counts), strict=True):
-        written_out = [means[i] for i in range(6) for _ in range(int(times[meshes[i]] * pixels[i]))]
-        assert found == pytest.approx(stdlib.fmean(written_out))
+    draws = pixel_draws(np.stack([counted(errors) for errors in pixels]), counts)
+    assert list(draws) == ["mean_deg", "median_deg", "rmse_deg", "acc_11_25", "acc_22_5", "acc_30"]
+    for i, times in enumerate(counts.tolist()):
+        errors = sorted(error for mesh, n in zip(pixels, times, strict=True) for error in mesh * n)
+        expected = {"mean_deg": stdlib.fmean(errors), "median_deg": stdlib.median_low(errors)}
+        expected["rmse_deg"] = math.sqrt(stdlib.fmean(error**2 for error in errors))
+        for name, limit in ("acc_11_25", 11.25), ("acc_22_5", 22.5), ("acc_30", 30):
+            expected[name] = sum(error < limit for error in errors) / len(errors)
+        assert {name: values[i] for name, values in draws.items()} == pytest.approx(expected)
+
+
+def test_each_mesh_once_gives_the_scores_of_the_pixels() -> None:
+    """But for what the coarser bins lose: half of 0.05 degrees, and nothing of the accuracies."""
+    errors = np.random.default_rng(3).exponential(15, 2000).clip(max=180)
+    draws = pixel_draws(np.stack([counted(part.tolist()) for part in np.split(errors, 4)]), np.ones((1, 4), int))
+    counts = histogram(errors)
+    table = pd.DataFrame({"category": "chair", "bin": counts.nonzero()[0], "pixels": counts[counts.nonzero()]})
+    for name, expected in normals_metrics(table)["all"].items():
+        assert draws[name][0] == pytest.approx(expected, abs=0.03 if name.endswith("_deg") else 1e-12)
 
 
 def test_a_resample_that_shows_no_pixel_is_left_out() -> None:
-    draws = pooled_draws(
-        np.array([np.nan, 8.0]), np.array([0, 3]), np.array([0, 1]), np.array([[2, 0], [1, 1], [0, 2]])
-    )
-    assert np.isnan(draws[0]) and draws[1:].tolist() == [8.0, 8.0]
-    assert interval(8.0, draws, [[8.0]], (0.0, 180.0)) == (8.0, 8.0)
+    pixels = np.stack([counted([]), counted([8.02, 8.02, 8.02])])
+    draws = pixel_draws(pixels, np.array([[2, 0], [1, 1], [0, 2]]))["mean_deg"]
+    assert np.isnan(draws[0]) and draws[1:] == pytest.approx(8.025)
+    assert interval(8.025, draws, [[8.025]], (0.0, 180.0)) == pytest.approx((8.025, 8.025))
 
 
 def test_resamples_are_drawn_with_replacement_within_each_category() -> None:
@@ -101,8 +120,8 @@ def simulated(rng: np.random.Generator, hardness: np.ndarray) -> np.ndarray:
 
 
 def mean_draws(errors: np.ndarray, meshes: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Of categories of one size, a mean over pixels is one over categories."""
-    return pooled_draws(errors, np.ones(len(errors), dtype=np.int64), meshes, counts)
+    """The mean over the views of each resample; of categories of one size it is that over categories."""
+    return counts @ np.bincount(meshes, weights=errors) / (counts @ np.bincount(meshes))
 
 
 def test_intervals_cover_the_truth() -> None:
