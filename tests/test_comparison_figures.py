@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.spatial.transform import Rotation
@@ -24,6 +25,21 @@ ODD = ["<b>&amp;\"'</b>", "$x_1^", "--><script>", "a very long name of a head", 
 QUATERNION = [Point("sign_class", "quaternion", ("x", "y", "z"))]
 ANGLES = [Point(f"{name}_sign_class", name, ("cos", "sin")) for name in ("azimuth", "elevation", "tilt")]
 METRICS = {"median_deg": "median error (°)", "acc_30": "share of errors < 30°"}
+
+
+# One head alone, one with variants that differ at the end, and names that are far too long.
+LONG = "a head whose name alone is longer than sixty characters, as somebody may well have it"
+VARIANTS = [
+    *[("direct", ""), ("sexp", "per_category True"), ("sexp", "per_category False"), ("sexp", "lr 0.003")],
+    *[(LONG, f"head_settings.sexp.rotation.absolute cross_entropy, lr {rate}") for rate in (0.1, 0.01)],
+    *[("W" * 70, ""), ("flat", "")],
+]
+NAMES = [comparison.row_name(head, variant) for head, variant in VARIANTS]
+
+
+def alone(heads: Iterable[str]) -> list[tuple[str, str]]:
+    """Heads without variants."""
+    return [(head, "") for head in heads]
 
 
 def runs(heads: Iterable[str], seeds: int) -> list[tuple[str, int]]:
@@ -110,7 +126,7 @@ def figures(
     degrees: float | None = None,
 ) -> dict[str, Callable[[], Figure]]:
     """Every figure, from the same heads."""
-    look = looks(heads)
+    look = looks(alone(heads))
     constant = None if degrees is None else (lambda _, n: np.full(n, degrees))
 
     def table() -> pd.DataFrame:
@@ -140,9 +156,12 @@ CASES: dict[str, Callable[[], dict[str, Callable[[], Figure]]]] = {
     "all errors 180": lambda: figures(HEADS, 2, TEN, 30, 3, 180.0),
     "odd names": lambda: figures(ODD[:4], 1, ODD[:4]),
     "eight heads": lambda: figures(ODD, 1, TEN[:4]),
+    "rows with variants and long names": lambda: figures(NAMES[1:6], 2),
+    "eight rows, all of them": lambda: figures(NAMES, 1, TEN[:4]),
     "150 epochs": lambda: figures(HEADS, 1, TEN, 40, 150),
 }
-DRAWN = [(case, name) for case in CASES for name in figures(HEADS)]
+DRAWN_NAMES = list(figures(HEADS))
+DRAWN = [(case, name) for case in CASES for name in DRAWN_NAMES]
 
 
 @pytest.mark.parametrize(("case", "name"), DRAWN)
@@ -166,16 +185,88 @@ def test_drawings_are_well_formed_repeatable_and_ask_for_nothing(case: str, name
     }
 
 
-def test_a_head_keeps_its_look_and_looks_differ() -> None:
-    names = [f"head {number}" for number in range(20)]
-    found = looks(names)
-    assert list(found) == names and len(set(found.values())) == 20
-    assert looks(names[:3]) == {name: found[name] for name in names[:3]}
+def test_looks_differ_and_what_comes_later_changes_nothing() -> None:
+    rows = alone(f"head {number}" for number in range(20))
+    found = looks(rows)
+    assert list(found) == [head for head, _ in rows] and len(set(found.values())) == 20
+    assert looks(rows[:3]) == {head: found[head] for head, _ in rows[:3]}
+
+
+def test_rows_of_one_head_have_one_colour_and_other_dashes_in_all_tasks() -> None:
+    """`sexp` stands alone in one task, and with variants in another."""
+    one, other = [("direct", ""), ("sexp", "")], [("flat", ""), ("sexp", "lr 1"), ("direct", ""), ("sexp", "lr 2")]
+    found = looks([*one, *other])
+    assert list(found) == ["direct", "sexp", "flat", "sexp (lr 1)", "sexp (lr 2)"]
+    sexp = [look for name, look in found.items() if name.startswith("sexp")]
+    assert len({look.colour for look in sexp}) == 1
+    assert len({look.dashes for look in sexp}) == len({look.hatch for look in sexp}) == 3
+    assert len({look.colour for look in found.values()}) == 3
+    assert found["direct"].dashes == found["sexp"].dashes == found["flat"].dashes == "-"
+
+
+def test_variants_do_not_take_the_looks_of_a_head_whose_colour_came_again() -> None:
+    colours = len(comparison.COLOURS)
+    found = looks([*(("0", f"lr {number}") for number in range(3)), *alone(map(str, range(1, colours + 1)))])
+    again = found[str(colours)]
+    assert again.colour == found["0 (lr 0)"].colour and len(set(found.values())) == 3 + colours
+
+
+@pytest.mark.parametrize("name", DRAWN_NAMES)
+def test_names_of_rows_can_be_told_apart_in_every_figure(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without line breaks, each of them is found as it is; what belongs to another row is no part of it."""
+    texts = ["".join(text.split()) for text in check_texts(figures(NAMES)[name](), monkeypatch)]
+    for row in NAMES:
+        assert any(text.startswith("".join(row.split())) for text in texts), row
+
+
+def test_of_a_very_long_name_both_ends_are_shown() -> None:
+    lines = comparison.fitted("a" * 300 + "b" * 300, 2.0, 8.0).split("\n")
+    text = "".join(lines)
+    assert text == "a" * 80 + "…" + "b" * 80 and len(lines) > 3
+
+
+@pytest.mark.parametrize("name", [*NAMES, "W" * 70, "i" * 70, "", " ", "(", "a (b (c", "two words"])
+@pytest.mark.parametrize("room", [0.5, 2.0, 20.0])
+def test_lines_of_names_fit(name: str, room: float) -> None:
+    """Measured as they are drawn, in whole pixels for each letter."""
+    text = comparison.fitted(name, room, 8.0)
+    drawn = Figure(dpi=100).text(0, 0, text, fontsize=8).get_window_extent()
+    assert drawn.width <= 104 * room + 2 and "".join(text.split()) == "".join(name.split())
+
+
+def luminance(colour: str) -> float:
+    """As WCAG 2 defines it, in a loop."""
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def contrast(one: str, other: str) -> float:
+    a, b = sorted([luminance(one), luminance(other)])
+    return (b + 0.05) / (a + 0.05)
+
+
+def test_colours_stand_out_from_the_page_in_the_light_and_in_the_dark() -> None:
+    """By 3, as WCAG 2 asks for what is no text; in the dark, the page is nearly black."""
+    tilts = [to_hex(colour) for colour in sphere.tilt_colours()(np.linspace(0, 1, 100))]
+    assert len(set(tilts)) > 50 and tilts[0] == tilts[-1]
+    for colour in *comparison.COLOURS, *tilts:
+        assert contrast(colour, "#ffffff") >= 3 and contrast(colour, "#16181b") >= 3, colour
+
+
+def test_numbers_stand_out_from_their_cells() -> None:
+    """Cells of 0 to 100 %: of true class 0 a share is predicted as 1."""
+    for wrong in range(0, 101, 5):
+        predicted = np.repeat([1, 0], [wrong, 100 - wrong])
+        table = pd.DataFrame({"true_sign_class": 0, "predicted_sign_class": predicted})
+        axes = signs.confusion({"sexp": table}, QUATERNION).axes[0]
+        colours = {round(patch.get_x() + 0.5): to_hex(patch.get_facecolor()) for patch in axes.patches}
+        for text in axes.texts:
+            assert contrast(text.get_color(), colours[text.get_position()[0]]) >= 4.5
 
 
 def test_curves_are_means_of_the_seeds() -> None:
     table = cdf(HEADS, 3)
-    axes = comparison.error_cdf(table, looks(HEADS), chance=False).axes[0]
+    axes = comparison.error_cdf(table, looks(alone(HEADS)), chance=False).axes[0]
     assert [line.get_label() for line in axes.lines] == HEADS
     for line, band in zip(axes.lines, axes.collections, strict=True):
         own = table[table["head"] == line.get_label()]
@@ -190,7 +281,7 @@ def test_curves_are_means_of_the_seeds() -> None:
 
 def test_bars_are_means_of_the_seeds_and_near_symmetric_categories_have_a_star() -> None:
     table = scores(HEADS, TEN, 3)
-    figure = comparison.categories(table, looks(HEADS), METRICS, NEAR_SYMMETRIC)
+    figure = comparison.categories(table, looks(alone(HEADS)), METRICS, NEAR_SYMMETRIC)
     for axes, metric in zip(figure.axes, METRICS, strict=True):
         bars = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
         expected = [
@@ -206,7 +297,7 @@ def test_bars_are_means_of_the_seeds_and_near_symmetric_categories_have_a_star()
 
 def test_medians_by_angle_are_those_of_groups_of_equal_size() -> None:
     table = views(["sexp"], count=120)
-    line = comparison.by_angle(table, looks(["sexp"]), "angle_deg", "angle", (0, 180)).axes[0].lines[0]
+    line = comparison.by_angle(table, looks([("sexp", "")]), "angle_deg", "angle", (0, 180)).axes[0].lines[0]
     ordered = sorted(zip(table["angle_deg"], table["error_deg"], strict=True))
     groups = [ordered[start : start + 10] for start in range(0, 120, 10)]
     expected = [
@@ -219,7 +310,7 @@ def test_medians_by_angle_are_those_of_groups_of_equal_size() -> None:
 def test_views_without_error_are_left_out_by_angle() -> None:
     table = views(["sexp"], count=24)
     table.loc[::2, "error_deg"] = np.nan
-    line = comparison.by_angle(table, looks(["sexp"]), "angle_deg", "angle", (0, 180)).axes[0].lines[0]
+    line = comparison.by_angle(table, looks([("sexp", "")]), "angle_deg", "angle", (0, 180)).axes[0].lines[0]
     assert np.array(line.get_xydata())[:, 1].tolist() == table[1::2].sort_values("angle_deg")["error_deg"].tolist()
 
 

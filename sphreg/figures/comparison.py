@@ -1,10 +1,12 @@
 """The figures that compare heads: each function gets a table of the runs of one task and gives a new `Figure`.
 
-The tables have the columns `head` and `seed`. Where there are several seeds, a curve is their mean and a band goes from
-the least to the largest of them.
+The tables have the columns `head`, the name of a row, and `seed`. Where there are several seeds, a curve is their mean
+and a band goes from the least to the largest of them.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,14 +14,21 @@ import pandas as pd
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from sphreg.figures import GREY, bare, short, show, style
 from sphreg.figures.results import WORST_NORMAL_DEG, angles_deg, normal_colours
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe's and Ito's
-DASHES = ("-", "--", ":", "-.")
-SIZE = (4.8, 3.3)  # inches; two of them stand side by side
+# Four of Okabe's and Ito's; their others are too bright on white. All stand out from white and from the page's dark.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#9D49F2", "#CC1F3C")
+DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)), (0, (2, 1)), (0, (5, 1, 1, 1, 1, 1)))
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
+SIZE = (4.3, 3.1)  # inches; two of them stand side by side
+LEGEND = 8.0  # points
+LONGEST = 160  # characters of a name; of a longer one the middle is left out
+BANDS = 4  # rows, at the most, for their quartiles to be told apart
 BINS = 12  # of the views by an angle, with as many views in each
 # Turned by 180 degrees about their vertical axis they look almost the same (some by 90 degrees, too), so that no method
 # finds their rotation in all images.
@@ -27,18 +36,63 @@ NEAR_SYMMETRIC = frozenset({"bathtub", "table", "night_stand", "dresser", "desk"
 
 
 class Look(NamedTuple):
-    """How a head is drawn, in every figure."""
+    """How a row is drawn, in every figure: its curves are dashed, its bars hatched."""
 
     colour: str
-    dashes: str
+    dashes: str | tuple[float, Sequence[float]] = "-"
+    hatch: str = ""
 
 
-def looks(heads: Iterable[str]) -> dict[str, Look]:
-    """A colour for each head; when they are used up they come again, dashed."""
-    return {
-        head: Look(COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)])
-        for place, head in enumerate(heads)
-    }
+def looks(rows: Iterable[tuple[str, str]]) -> dict[str, Look]:
+    """How to draw each row, by its name.
+
+    The rows of one head have one colour and differ in their dashes. When the colours are used up they come again, with
+    further dashes. What comes later changes nothing of what came before.
+
+    Args:
+        rows: head and variant, a text that tells the rows of one head apart and may be empty; in any task, and more
+            than once.
+    """
+    heads: dict[str, int] = {}
+    used: Counter[str] = Counter()
+    found = {}
+    for head, variant in rows:
+        colour = COLOURS[heads.setdefault(head, len(heads)) % len(COLOURS)]
+        name = row_name(head, variant)
+        if name not in found:
+            place = used[colour] % len(DASHES)
+            found[name] = Look(colour, DASHES[place], HATCHES[place])
+            used[colour] += 1
+    return found
+
+
+def row_name(head: str, variant: str) -> str:
+    """`sexp`, or `sexp (per_category False)`."""
+    return f"{head} ({variant})" if variant else head
+
+
+def fitted(name: str, room: float, size: float) -> str:
+    """The name of a row in lines that are no longer than `room` inches, in letters of `size` points.
+
+    The variant begins a line where not all of it has room in one. Nothing is left out, as two names may differ
+    anywhere, but of a very long one the middle.
+    """
+    if len(name) > LONGEST:
+        name = f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
+    if inches(name, size) <= room:
+        return name
+    head, bracket, variant = name.partition(" (")
+    parts = [head, f"({variant}"] if bracket else [head]
+    for most in range(len(name), 0, -1):  # characters in a line
+        lines = [line for part in parts for line in wrap(part, most)]
+        if all(inches(line, size) <= room for line in lines):
+            break
+    return "\n".join(lines)
+
+
+def inches(text: str, size: float) -> float:
+    """The length of a line of text."""
+    return float(text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0]) / 72
 
 
 @style
@@ -90,8 +144,10 @@ def categories(
                 xerr=whiskers if by_seed.shape[1] > 1 else None,
                 error_kw={"ecolor": GREY, "elinewidth": 1.2},
                 color=look.colour,
-                hatch="" if look.dashes == "-" else "///",
-                label=short(head),
+                hatch=look.hatch,
+                edgecolor="white",  # of the hatch
+                linewidth=0,
+                label=head,
             )
         largest = table[metric].max()
         axes.set(xlabel=label, xlim=(0, 1 if metric.startswith("acc_") else 1.05 * largest or 1))
@@ -110,7 +166,7 @@ def categories(
 def by_angle(
     table: pd.DataFrame, heads: Mapping[str, Look], column: str, label: str, limits: tuple[int, int]
 ) -> Figure:
-    """The median error against an angle of the views, with a band from the first to the third quartile.
+    """The median error against an angle of the views; of a few rows with a band from the first to the third quartile.
 
     Args:
         table: with the columns `error_deg`, of which NaN is left out, and `column`.
@@ -120,7 +176,8 @@ def by_angle(
         limits: from where to where it goes.
     """
     figure = Figure(figsize=SIZE)
-    axes = figure.add_subplot(xlabel=f"{label} (°)", ylabel="error (°): median, quartiles", xlim=limits)
+    axes = figure.add_subplot(xlabel=f"{label} (°)", xlim=limits)
+    axes.set_ylabel("error (°): median, quartiles" if len(heads) <= BANDS else "median error (°)")
     axes.set_xticks(range(limits[0], limits[1] + 1, 30))
     for head, look in heads.items():
         own = table[(table["head"] == head) & table["error_deg"].notna()].sort_values(column)
@@ -129,8 +186,9 @@ def by_angle(
             continue
         middles = [np.median(group[:, 0]) for group in groups]
         low, median, high = np.array([np.quantile(group[:, 1], [0.25, 0.5, 0.75]) for group in groups]).T
-        axes.plot(middles, median, color=look.colour, ls=look.dashes, marker="o", markersize=3.5, label=short(head))
-        axes.fill_between(middles, low, high, color=look.colour, alpha=0.15, lw=0)
+        axes.plot(middles, median, color=look.colour, ls=look.dashes, marker="o", markersize=3.5, label=head)
+        if len(heads) <= BANDS:
+            axes.fill_between(middles, low, high, color=look.colour, alpha=0.15, lw=0)
     axes.set_ylim(bottom=0)
     _legend(figure, axes)
     return figure
@@ -163,7 +221,7 @@ def gradient_norm(table: pd.DataFrame, heads: Mapping[str, Look]) -> Figure:
     for head, look in heads.items():
         mean = bands[bands["head"] == head].groupby("epoch")[["grad_norm", "low", "high"]].mean()
         drawn: dict[str, Any] = {"color": look.colour, "ls": look.dashes, "marker": _marker(table), "markersize": 4}
-        axes.plot(mean.index, mean["grad_norm"], label=short(head), **drawn)
+        axes.plot(mean.index, mean["grad_norm"], label=head, **drawn)
         axes.fill_between(mean.index, mean["low"], mean["high"], color=look.colour, alpha=0.2, lw=0)
     if (norm > 0).all():
         axes.set_yscale("log")
@@ -190,9 +248,11 @@ def normal_maps(
         true: unit vectors in camera coordinates, and the zero vector where there is no object.
         predicted: by head, unit vectors; they are not shown where there is no object.
     """
-    figure = Figure(
-        figsize=(max(4, 1.5 + 1.15 * len(titles)), 0.8 + 1.15 * (2 + 2 * len(predicted))), layout="compressed"
-    )
+    side, room = 1.15, 1.6  # inches of a picture, and of the names at the most
+    names = [fitted(head, room, 9.0) for head in predicted]
+    room = max(inches(line, 9.0) for name in [*names, "image"] for line in name.split("\n"))
+    size = max(4, 1.0 + room + side * len(titles)), 0.8 + side * (2 + 2 * len(predicted))
+    figure = Figure(figsize=size, layout="compressed")
     grid = figure.subplots(2 + 2 * len(predicted), len(titles), squeeze=False)
     shown = np.linalg.norm(true, axis=-1) > 0
     for place, column in enumerate(grid.T):
@@ -205,9 +265,9 @@ def normal_maps(
             error = np.where(shown[place], angles_deg(true[place], normals[place]), np.nan)
             map_ = below.imshow(error, cmap="cividis", vmin=0, vmax=WORST_NORMAL_DEG, interpolation="nearest")
             bare(below)
-    labels = ["image", "truth", *(label for head in predicted for label in (short(head), "error"))]
+    labels = ["image", "truth", *(label for name in names for label in (name, "error"))]
     for axes, label in zip(grid[:, 0], labels, strict=True):
-        axes.set_ylabel(label, fontsize=9)
+        axes.set_ylabel(label, fontsize=9, rotation=0, ha="right", va="center")
     ticks = range(0, WORST_NORMAL_DEG + 1, 15)
     figure.colorbar(map_, ax=grid[2:], pad=0.01, label="error (°)", extend="max", ticks=ticks, shrink=0.5)
     return figure
@@ -223,7 +283,7 @@ def _curves(axes: Axes, table: pd.DataFrame, heads: Mapping[str, Look], x: str, 
             ls=look.dashes,
             marker=marker,
             markersize=4,
-            label=short(head),
+            label=head,
             clip_on=False,
         )
         if by_seed.shape[1] > 1:
@@ -237,12 +297,18 @@ def _marker(table: pd.DataFrame) -> str:
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """Above, in as many columns as there is room for."""
+    """Above, in as many columns as there is room for; what it takes is added to the height of the figure."""
     handles, labels = axes.get_legend_handles_labels()
-    columns = next((number for number in (4, 3, 2) if _width(labels, number) < figure.get_figwidth()), 1)
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns, fontsize=8, handlelength=1.5)
+    handle = 0.5  # inches: the line or bar before a name and the gap after it
+    room = figure.get_figwidth() - 0.2
+    labels = [fitted(label, room - handle, LEGEND) for label in labels]
+    columns = next((number for number in (4, 3, 2) if _width(labels, number, handle) < room), 1)
+    lines = max(sum(1.2 * (1 + label.count("\n")) + 0.4 for label in part) for part in np.array_split(labels, columns))
+    figure.set_figheight(figure.get_figheight() + (lines - 1.6) * LEGEND / 72)
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, fontsize=LEGEND, handlelength=2.3)
 
 
-def _width(labels: Sequence[str], columns: int) -> float:
-    """In inches, about: of each column the longest name, the line or bar before it, and the gaps."""
-    return sum(0.5 + 0.075 * max(map(len, part), default=0) for part in np.array_split(labels, columns))
+def _width(labels: Sequence[str], columns: int, handle: float) -> float:
+    """In inches: of each column its longest line and what stands before it."""
+    lines = [[line for label in part for line in label.split("\n")] for part in np.array_split(labels, columns)]
+    return sum(handle + 0.1 + max((inches(line, LEGEND) for line in part), default=0) for part in lines)

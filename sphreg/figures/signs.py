@@ -8,13 +8,18 @@ import pandas as pd
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
-from sphreg.figures import GREY, short, style
+from sphreg.figures import GREY, style
+from sphreg.figures.comparison import fitted
 
 COLUMNS = 3
-DARK, PALE = "#111111", "#fefefe"  # on the colours of the cells, which are the same on any background
+TITLE = 9.0  # points
+# Inches: of a cell; left of all panels, between them and right of them; of what is below a panel and below all.
+CELL, LEFT, GAP, RIGHT, BELOW, NOTE = 0.31, 0.75, 0.45, 0.25, 0.62, 0.3
+# On the cells, whose colours are the same on any background; not quite black and white, which the page takes for the
+# colours of its own text and background.
+DARK, PALE = "#010101", "#fefefe"
 PALEST, DARKEST = np.array([0.93, 0.95, 0.98]), np.array([0.0, 0.32, 0.55])  # cells of 0 and 100 %
 
 
@@ -43,27 +48,41 @@ def confusion(tables: Mapping[str, pd.DataFrame], points: Sequence[Point]) -> Fi
         points: at least one.
     """
     columns = min(COLUMNS, len(tables))
-    blocks = -(-len(tables) // columns)
-    side = 1.1 + 0.3 * 2 ** max(len(point.components) for point in points)
-    layout = ConstrainedLayoutEngine(h_pad=0.1, compress=True)
-    size = max(4, side * columns), 0.5 + (side + 0.45) * len(points) * blocks
-    figure = Figure(figsize=size, layout=layout)
-    grid = figure.subplots(len(points) * blocks, columns, squeeze=False).reshape(len(points), -1)
-    for panels, point in zip(grid, points, strict=True):
-        both = pd.concat([table[[f"true_{point.column}", f"predicted_{point.column}"]] for table in tables.values()])
-        order = gray_code(len(point.components))
-        true = [code for code in order if code in set(both.iloc[:, 0])]
-        seen = [code for code in order if code in set(both.to_numpy().ravel())]
-        for axes, (head, table) in zip(panels, tables.items(), strict=False):
+    classes = {point: _classes(tables, point) for point in points}
+    pitch = GAP + CELL * max(len(seen) for _, seen in classes.values())
+    titles = [fitted(head, pitch - 0.1, TITLE) for head in tables]
+    rows = [titles[start : start + columns] for start in range(0, len(titles), columns)]
+    above = [0.15 + 1.2 * TITLE / 72 * max(title.count("\n") + 2 for title in row) for row in rows]
+    cells = [CELL * len(true) for true, _ in classes.values()]
+    width = max(4.2, LEFT + columns * pitch - GAP + RIGHT)
+    height = NOTE + sum(space + side + BELOW for space in above for side in cells)
+    figure = Figure(figsize=(width, height), layout="none")  # all cells of all panels are of one size
+    bottom = height
+    for (point, (true, seen)), side in zip(classes.items(), cells, strict=True):
+        for place, (title, table) in enumerate(zip(titles, tables.values(), strict=True)):
+            row, column = divmod(place, columns)
+            if column == 0:
+                bottom -= above[row] + side
+            left = LEFT + column * pitch
+            axes = figure.add_axes((left / width, bottom / height, CELL * len(seen) / width, side / height))
             _draw(axes, table, point, true, seen)
             right = (table[f"true_{point.column}"] == table[f"predicted_{point.column}"]).mean()
-            axes.set_title(f"{short(head)}\n{100 * right:.0f} % right", fontsize=9)
-        for axes in panels[len(tables) :]:
-            axes.set_axis_off()
-        for axes in panels[::columns]:
-            axes.set_ylabel(f"{point.name}: true\nsigns of {', '.join(point.components)}", fontsize=8)
-    figure.supxlabel("% of the views of each row; neighbouring classes differ in one sign", fontsize=8, color=GREY)
+            axes.set_title(f"{title}\n{100 * right:.0f} % right", fontsize=TITLE)
+            if column == 0:
+                axes.set_ylabel(f"{point.name}: true\nsigns of {', '.join(point.components)}", fontsize=8)
+            if column == columns - 1 or place == len(titles) - 1:
+                bottom -= BELOW
+    note = "% of the views of each row; neighbouring classes differ in one sign"
+    figure.text(0.1 / width, 0.1 / height, note, fontsize=8, color=GREY)
     return figure
+
+
+def _classes(tables: Mapping[str, pd.DataFrame], point: Point) -> tuple[list[int], list[int]]:
+    """Those that views have, and those that are predicted, too."""
+    both = pd.concat([table[[f"true_{point.column}", f"predicted_{point.column}"]] for table in tables.values()])
+    order = gray_code(len(point.components))
+    true, seen = set(both.iloc[:, 0]), set(both.to_numpy().ravel())
+    return [code for code in order if code in true], [code for code in order if code in seen]
 
 
 def _draw(axes: Axes, table: pd.DataFrame, point: Point, true: Sequence[int], seen: Sequence[int]) -> None:
@@ -74,12 +93,11 @@ def _draw(axes: Axes, table: pd.DataFrame, point: Point, true: Sequence[int], se
     for (y, x), share in np.ndenumerate(shares):
         if np.isnan(share):
             continue
-        colour = tuple((1 - share) * PALEST + share * DARKEST)
-        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, linewidth=0))
+        colour = (1 - share) * PALEST + share * DARKEST
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=tuple(colour), linewidth=0))
         if round(100 * share) > 0:
-            ink = PALE if share > 0.5 else DARK
-            axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=ink)
-    axes.set(xlim=(-0.5, len(seen) - 0.5), ylim=(len(true) - 0.5, -0.5), aspect="equal")
+            axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=7.5, color=_ink(colour))
+    axes.set(xlim=(-0.5, len(seen) - 0.5), ylim=(len(true) - 0.5, -0.5))
     below = ["\n".join(sign_label(code, bits)) for code in seen]
     axes.set_xticks(range(len(seen)), below, family="monospace", fontsize=8)
     axes.set_yticks(range(len(true)), [sign_label(code, bits) for code in true], family="monospace", fontsize=8)
@@ -87,6 +105,12 @@ def _draw(axes: Axes, table: pd.DataFrame, point: Point, true: Sequence[int], se
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
+
+
+def _ink(colour: Float64[np.ndarray, "3"]) -> str:
+    """What stands out most from a colour: its contrast is at least 4.5, as the guidelines WCAG 2 measure it."""
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return DARK if linear @ [0.2126, 0.7152, 0.0722] > 0.18 else PALE
 
 
 def confusion_shares(true: np.ndarray, predicted: np.ndarray, classes: int) -> Float64[np.ndarray, "a a"]:

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import ListedColormap, Normalize, hsv_to_rgb
 from matplotlib.figure import Figure
 
-from sphreg.figures import GREY, short, style
+from sphreg.figures import GREY, style
+from sphreg.figures.comparison import fitted
 from sphreg.figures.dataset import label_map
 
-CYCLIC = "hsv"  # the same colour at -180 and 180 degrees
+WIDTH, TITLE = 3.5, 9.0  # inches of a map, points
 STEPS = 64  # of the lines from truth to prediction
 ANGLES = ("azimuth_deg", "elevation_deg", "tilt_deg")
 
@@ -27,9 +28,11 @@ def rotations(tables: Mapping[str, pd.DataFrame]) -> Figure:
     """
     columns = min(3, len(tables))
     rows = -(-len(tables) // columns)
-    figure = Figure(figsize=(3.5 * columns + 0.8, 2.1 * rows + 0.5))
-    tilts = ScalarMappable(Normalize(-180, 180), CYCLIC)
-    for place, (head, table) in enumerate(tables.items(), 1):
+    titles = [fitted(head, WIDTH - 0.5, TITLE) for head in tables]
+    height = 1.75 + 1.2 * TITLE / 72 * max(title.count("\n") + 1 for title in titles)
+    figure = Figure(figsize=(WIDTH * columns + 0.8, height * rows + 0.3), layout="compressed")
+    tilts = ScalarMappable(Normalize(-180, 180), tilt_colours())
+    for place, (title, table) in enumerate(zip(titles, tables.values(), strict=True), 1):
         axes = figure.add_subplot(rows, columns, place, projection="mollweide")
         true = table[list(ANGLES)].to_numpy(float)
         predicted = table[[f"predicted_{name}" for name in ANGLES]].to_numpy(float)
@@ -44,10 +47,22 @@ def rotations(tables: Mapping[str, pd.DataFrame]) -> Figure:
         label_map(axes)
         for text in [*axes.texts, *axes.get_yticklabels()]:
             text.set(fontsize=7, color=GREY)
-        axes.set_title(short(head))
+        axes.set_title(title, fontsize=TITLE)
     figure.colorbar(tilts, ax=figure.axes, label="tilt (°)", ticks=range(-180, 181, 90), shrink=0.8, pad=0.02)
     figure.supxlabel("ring: truth; point: prediction", fontsize=8, color=GREY)
     return figure
+
+
+def tilt_colours() -> ListedColormap:
+    """All hues, the same at both ends, and as bright as each other: all stand out from white and from black.
+
+    Those of matplotlib's `hsv` do not: yellow is lost on white, and blue on black.
+    """
+    hues = np.linspace(0, 1, 256)
+    linear = hsv_to_rgb(np.stack([hues, *np.ones((2, 256))], axis=1)) ** 2.2
+    bright, aim = linear @ [[0.2126], [0.7152], [0.0722]], 0.2
+    darker, paler = linear * aim / bright, linear + (1 - linear) * (aim - bright) / (1 - bright)
+    return ListedColormap(np.where(bright > aim, darker, paler) ** (1 / 2.2))
 
 
 def great_circle(one: Float64[np.ndarray, "2"], other: Float64[np.ndarray, "2"]) -> Float64[np.ndarray, "n 2"]:
