@@ -27,6 +27,7 @@ from sphreg.meshes import Mesh, encode_normalised, normalise
 from sphreg.metrics import BINS, COARSE, histogram, normals_metrics, pose_metrics
 from sphreg.page import write_page
 from sphreg.page.results import ANGLES, QUATERNION
+from sphreg.page.study import study
 from sphreg.render.camera import Camera
 from sphreg.render.raster import Raster
 from sphreg.render.sampling import rotations
@@ -99,7 +100,7 @@ def write(folder: Path, heads: Sequence[str], seeds: Sequence[int], tasks: Seque
         ]
         found[task] = compare([Scored(run, Path(run.folder), info) for run in runs])
     settings = {"note": NOTE, "heads": list(heads)}
-    write_page(found, [], COMMAND, folder / "so3", folder / "meshes", settings, folder / "reports")
+    write_page(study(found, folder / "so3", folder / "meshes"), [], COMMAND, settings, folder / "reports")
 
 
 def make(

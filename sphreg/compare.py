@@ -23,6 +23,7 @@ from sphreg.errors import UserError
 from sphreg.experiments import fetch, find_runs
 from sphreg.files import write_whole
 from sphreg.page import write_page
+from sphreg.page.study import study
 from sphreg.runs import WORKSPACE, distinct
 from sphreg.summary import TRACKED
 
@@ -139,7 +140,7 @@ def write(found: Mapping[str, Comparison], notes: Sequence[str], command: str, o
     write_whole(out / "rows.csv", pd.DataFrame(rows).to_csv(index=False).encode())
     write_whole(out / "pairs.csv", pd.DataFrame(pairs).to_csv(index=False).encode())
     settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    write_page(found, notes, command, DATA, MESHES, settings, out)
+    write_page(study(found, DATA, MESHES), notes, command, settings, out)
 
 
 def main(argv: list[str] | None = None) -> int:

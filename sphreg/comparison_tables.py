@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from sphreg.comparison import Comparison, Difference, Estimate, Row
-from sphreg.published import published
+from sphreg.published import STATUS, published
 from sphreg.statistics import FLIPS, RESAMPLES
 
 EXPLANATION = (
@@ -21,8 +21,8 @@ EXPLANATION = (
 )
 NOT_THE_PAPERS = "These numbers are not those of the paper's dataset."
 OTHERS = (
-    "What others published, on other data than the rows above: other images, other networks and other training, so "
-    "that none of these numbers can be held against them."
+    "What others published, on other data than the rows above: other images, networks, splits and training. Some were "
+    "told the category of each test image, some were not. So none of these numbers can be held against the rows above."
 )
 
 
@@ -92,17 +92,25 @@ def pair_table(comparison: Comparison, metrics: Sequence[str] | None = None) -> 
 
 
 def published_tables(task: str) -> list[Table]:
-    """What others published, by the data it was tested on."""
+    """What others published, by the data it was tested on; what was withdrawn stands apart."""
     found = []
     for entry in published(task):
         rows = entry.frame()
-        frame = pd.DataFrame({"method": rows["method"], "network": rows["backbone"], "test views": rows["views"]})
-        for metric in [name for name in rows.columns.astype(str) if name.endswith("_deg") or name.startswith("acc_")]:
-            frame[heading(metric)] = ["" if pd.isna(value) else number(metric, value) for value in rows[metric]]
-        frame["remark"] = rows["status"]
-        frame["source"] = rows["source"] + rows["certainty"].map({"checked": "", "unchecked": " (not checked)"})
-        found.append(Table(f"{entry.data}: {entry.split}", frame))
+        withdrawn = rows["status"] == STATUS["withdrawn"]
+        found.append(_published(f"{entry.data}: {entry.split}", rows[~withdrawn]))
+        if withdrawn.any():
+            found.append(_published(f"{entry.data}, first published and withdrawn", rows[withdrawn]))
     return found
+
+
+def _published(caption: str, rows: pd.DataFrame) -> Table:
+    rows = rows.dropna(axis="columns", how="all")
+    frame = pd.DataFrame({"method": rows["method"], "network": rows["backbone"], "test views": rows["views"]})
+    for metric in [name for name in rows.columns.astype(str) if name.endswith("_deg") or name.startswith("acc_")]:
+        frame[heading(metric)] = ["" if pd.isna(value) else number(metric, value) for value in rows[metric]]
+    frame["remark"] = rows["status"]
+    frame["source"] = rows["source"] + rows["certainty"].map({"checked": "", "unchecked": " (not checked)"})
+    return Table(caption, frame)
 
 
 def data_sentence(infos: Iterable[Mapping[str, Any]]) -> str:

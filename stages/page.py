@@ -6,20 +6,27 @@ from pathlib import Path
 from sphreg.comparison import Comparison, Scored, compare
 from sphreg.config import Params
 from sphreg.page import write_page
+from sphreg.page.highlights import write_highlights
+from sphreg.page.study import study
 from sphreg.runs import runs_in
 from stages import run
 
 COMMAND = "uv run dvc repro -P"
 
 
-def main(params: Params, results: Path, data: Path, meshes: Path, out: Path) -> None:
-    """Write the page and its figures to OUT, from all RESULTS on the packed dataset DATA, rendered from MESHES."""
+def main(params: Params, results: Path, data: Path, meshes: Path, out: Path, highlights: Path) -> None:
+    """Write the page and its figures to OUT, from all RESULTS on the packed dataset DATA, rendered from MESHES.
+
+    What the README shows of it goes to HIGHLIGHTS.
+    """
     info = json.loads((data / "info.json").read_text(encoding="utf-8"))
     runs = runs_in(results, params.heads, params.tasks, params.seed)
     found: dict[str, Comparison] = {}
     for task in params.tasks:
         found[task] = compare([Scored(each, Path(each.folder), info) for each in runs if each.task == task])
-    write_page(found, [], COMMAND, data, meshes, params.model_dump(), out)
+    shown = study(found, data, meshes)
+    write_page(shown, [], COMMAND, params.model_dump(), out)
+    write_highlights(shown, highlights)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,8 @@ from sphreg.comparison import Comparison, Difference, Estimate, Pair, Row, Score
 from sphreg.comparison_tables import Table, pair_table, published_tables, row_table
 from sphreg.errors import UserError
 from sphreg.page import flatten
-from sphreg.page.gallery import gallery, signs_right
+from sphreg.page.gallery import Meshes, gallery, signs_right
 from sphreg.page.results import errors, scores
-from sphreg.published import published
 from sphreg.render.camera import Camera
 from sphreg.runs import Run, runs_in
 from sphreg.views import Views
@@ -203,7 +202,7 @@ def test_a_right_prediction_is_drawn_as_the_image_was(study: Path) -> None:
         table[f"predicted_{name}"] = table[f"true_{name}"]
     table["error_deg"] = np.arange(len(table), dtype=float)
     first = table[table["mesh"].str.endswith("_0001")]  # the images are of the first mesh of each category
-    shown = list(gallery(first, Views(study / "so3" / "test.lmdb"), study / "meshes", Camera(SIZE, 40.0), 1))
+    shown = list(gallery(first, Views(study / "so3" / "test.lmdb"), Meshes(study / "meshes"), Camera(SIZE, 40.0), 1))
     assert [(view.category, view.rank) for view in shown] == [
         (category, rank) for category in ("chair", "table") for rank in ("best", "median", "worst")
     ]
@@ -217,7 +216,7 @@ def test_a_missing_mesh_is_named(study: Path, tmp_path: Path) -> None:
     table = pd.read_csv(study / "results" / "0" / "0" / "rotation" / "errors.csv")
     (tmp_path / "index.csv").write_text((study / "meshes" / "index.csv").read_text())
     with pytest.raises(UserError, match=r"the mesh chair_000\d, which was tested, is not there"):
-        list(gallery(table, Views(study / "so3" / "test.lmdb"), tmp_path, Camera(SIZE, 40.0), 1))
+        list(gallery(table, Views(study / "so3" / "test.lmdb"), Meshes(tmp_path), Camera(SIZE, 40.0), 1))
 
 
 def test_signs_are_right_where_all_are() -> None:
@@ -275,17 +274,22 @@ def test_rows_and_pairs_are_tables() -> None:
     assert line == "| flat - sexp (lr 0.1) | **+20.0 [+18.0, +22.0], p < 0.001** | -0.200, p = 0.250 |"
 
 
-def test_published_numbers_have_a_source_and_withdrawn_ones_say_so() -> None:
+def test_published_numbers_have_a_source_and_withdrawn_ones_stand_apart() -> None:
     for task in TASKS:
-        assert published(task) and len(published_tables(task)) == len(published(task))
         for table in published_tables(task):
             assert {"method", "network", "test views", "source"} <= set(table.frame)
             assert (table.frame["source"] != "").all()
-    rotation = published_tables("rotation")[0].frame
-    corrected = rotation[(rotation["method"] == "S_exp") & (rotation["network"] == "VGG16")]
-    assert corrected["median (°)"].tolist() == ["28.7", "20.3"]
-    assert corrected["remark"].tolist() == ["corrected by the authors", "withdrawn: √2 too small"]
-    assert pytest.approx(28.7, abs=0.05) == 20.3 * 2**0.5
+    valid, withdrawn, *_ = published_tables("rotation")
+    assert valid.caption == "ModelNet10-SO3: 3,991 training and 908 test models"
+    assert withdrawn.caption == "ModelNet10-SO3, first published and withdrawn"
+    for table, median, remark in (
+        (valid, "28.7", "corrected by the authors"),
+        (withdrawn, "20.3", "withdrawn: √2 too small"),
+    ):
+        (row,) = table.frame.query("method == 'S_exp' and network == 'VGG16'").to_dict("records")
+        assert (row["median (°)"], row["remark"]) == (median, remark)
+    assert set(withdrawn.frame["remark"]) == {"withdrawn: √2 too small"}
+    assert "withdrawn: √2 too small" not in set(valid.frame["remark"])
 
 
 def test_the_page_says_what_it_is_of(study: Path) -> None:

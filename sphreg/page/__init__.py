@@ -1,6 +1,5 @@
 """The report as one HTML file, which needs nothing else: tables, figures, gallery, settings, how to repeat it all."""
 
-import hashlib
 import json
 import platform
 from base64 import b64encode
@@ -12,7 +11,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sphreg.comparison import Comparison, Row
+from sphreg.comparison import Row
 from sphreg.comparison_tables import (
     EXPLANATION,
     OTHERS,
@@ -22,15 +21,11 @@ from sphreg.comparison_tables import (
     published_tables,
     row_table,
 )
-from sphreg.errors import UserError
 from sphreg.figures import svg
-from sphreg.figures.comparison import Look, looks
 from sphreg.files import write_whole
 from sphreg.page.gallery import RANKS, gallery
-from sphreg.page.pictures import Picture, pictures
-from sphreg.page.results import errors
-from sphreg.render.camera import Camera
-from sphreg.views import Views
+from sphreg.page.pictures import Picture
+from sphreg.page.study import Study
 
 LEADS = {
     "rotation": "One quaternion on S3 for each image.",
@@ -43,44 +38,24 @@ COMMANDS = ["task", "head", "seed", "source", "command"]
 PACKAGES = ("sphreg", "torch", "torchvision", "numpy", "scipy", "pandas", "numba", "matplotlib", "dvc")
 
 
-def write_page(
-    found: Mapping[str, Comparison],
-    notes: Sequence[str],
-    command: str,
-    data: Path,
-    meshes: Path,
-    settings: Mapping[str, Any],
-    out: Path,
-) -> None:
+def write_page(study: Study, notes: Sequence[str], command: str, settings: Mapping[str, Any], out: Path) -> None:
     """Write `index.html` and `figures/TASK/NAME.svg` to `out`.
 
-    The tables have all rows; figures and galleries those that were tested on the views of `data`.
+    The tables have all rows; figures and galleries those that were tested on the views of the dataset.
 
     Args:
-        found: what to show, by task.
+        study: what to show.
         notes: sentences that a reader needs, beside those of the comparisons.
         command: what writes this page.
-        data: the packed dataset, with `info.json`, `test.csv` and `test.lmdb`.
-        meshes: the folder of normalised meshes, with `index.csv`.
         settings: all of them, to be shown.
         out: a folder.
 
     Raises:
-        UserError: the dataset or a mesh is not there.
+        UserError: a mesh is not there.
     """
-    for path in data / "info.json", data / "test.csv", data / "test.lmdb", meshes / "index.csv":
-        if not path.exists():
-            raise UserError(f"{path} is not there, which the page is drawn from; `dvc checkout` brings it.")
-    info = json.loads((data / "info.json").read_text(encoding="utf-8"))
-    drawn = {task: _drawn(comparison.rows, data / "test.csv") for task, comparison in found.items()}
-    heads = looks((row.head, row.differs) for rows in drawn.values() for row in rows)
-    names = dict.fromkeys(["key", "category", "mesh"], str)
-    views = pd.read_csv(data / "test.csv", dtype=names, keep_default_na=False)
+    found, info = study.found, study.info
     parts = []
     for task, comparison in found.items():
-        rows = drawn[task]
-        table = errors(rows, views) if rows else None
-        shown = [] if table is None else _figures(task, rows, table, heads, out / "figures" / task)
         parts.append(
             {
                 "name": task,
@@ -88,12 +63,10 @@ def write_page(
                 "views": len(comparison.rows[0].scored[0].errors),
                 "meshes": len(comparison.rows[0].scored[0].categories),
                 "tables": [table for table in (row_table(comparison), pair_table(comparison)) if table],
-                "notes": [*comparison.notes, *_left_out(comparison.rows, rows)],
+                "notes": [*comparison.notes, *_left_out(comparison.rows, study.drawn[task])],
                 "published": published_tables(task),
-                "pictures": shown,
-                "galleries": (
-                    [] if table is None or task == "normals" else _galleries(rows, table, data, meshes, info["render"])
-                ),
+                "pictures": _figures(task, study.pictures.get(task, []), out / "figures" / task),
+                "galleries": [] if task == "normals" else _galleries(task, study),
             }
         )
     runs = [(row, each.run) for comparison in found.values() for row in comparison.rows for each in row.scored]
@@ -154,16 +127,6 @@ def _inline(text: str) -> str:
     return text
 
 
-def _drawn(rows: Sequence[Row], views: Path) -> list[Row]:
-    """Those that were tested on these views, as far as it was recorded."""
-    checksum = hashlib.md5(views.read_bytes(), usedforsecurity=False).hexdigest()  # as DVC has it
-    recorded = [
-        {Path(path).name: checksum for path, checksum in row.scored[0].run.test_data.items()}.get(views.name)
-        for row in rows
-    ]
-    return [row for row, found in zip(rows, recorded, strict=True) if found in (None, checksum)]
-
-
 def _left_out(rows: Sequence[Row], drawn: Sequence[Row]) -> list[str]:
     names = ", ".join(row.name for row in rows if row not in drawn)
     return [f"Not drawn, as tested on other views than those of the dataset that is checked out: {names}."] * bool(
@@ -171,30 +134,27 @@ def _left_out(rows: Sequence[Row], drawn: Sequence[Row]) -> list[str]:
     )
 
 
-def _figures(
-    task: str, rows: Sequence[Row], table: pd.DataFrame, heads: Mapping[str, Look], out: Path
-) -> list[tuple[Picture, str]]:
+def _figures(task: str, drawn: Sequence[Picture], out: Path) -> list[tuple[Picture, str]]:
     """Each figure with the text of its file, in the colours of the page."""
     found = []
-    for picture in pictures(task, rows, table, heads):
+    for picture in drawn:
         text = svg(picture.figure, f"{task}-{picture.name}")
         write_whole(out / f"{picture.name}.svg", text.encode())
         found.append((picture, _inline(text)))
     return found
 
 
-def _galleries(
-    rows: Sequence[Row], table: pd.DataFrame, data: Path, meshes: Path, render: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def _galleries(task: str, study: Study) -> list[dict[str, Any]]:
     """Of the best rows, with their first seeds: by category and rank the views."""
-    views, camera = Views(data / "test.lmdb"), Camera(render["size"], render["fov_deg"])
-    count = max(1, min(MOST, SHOWN // (len(RANKS) * table["category"].nunique())))
+    rows = study.drawn[task]
     best = sorted(rows, key=lambda row: row.estimates["median_deg"].mean)[:GALLERIES]
     found = []
     for row in [row for row in rows if row in best]:
+        table = study.errors[task]
         own = table[(table["head"] == row.name) & (table["seed"] == row.seeds[0])]
+        count = max(1, min(MOST, SHOWN // (len(RANKS) * own["category"].nunique())))
         by_category: dict[str, dict[str, list[Any]]] = {}
-        for shown in gallery(own, views, meshes, camera, count):
+        for shown in gallery(own, study.views, study.meshes, study.camera, count):
             by_category.setdefault(shown.category, {rank: [] for rank in RANKS})[shown.rank].append(shown)
         found.append({"head": row.name, "seed": row.seeds[0], "rows": by_category, "open": row is best[0]})
     return found

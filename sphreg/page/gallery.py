@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import simplejpeg
+from jaxtyping import UInt8
 from scipy.spatial.transform import Rotation
 
 from sphreg.errors import UserError
@@ -42,27 +43,52 @@ class Shown:
     predicted: bytes
 
 
-def gallery(errors: pd.DataFrame, views: Views, meshes: Path, camera: Camera, count: int) -> Iterator[Shown]:
+class Meshes:
+    """The normalised meshes, by their names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.paths = {entry.mesh: folder / entry.path for entry in read_index(folder)}
+
+    def __getitem__(self, name: str) -> Mesh:
+        try:
+            return decode_normalised(self.paths[name].read_bytes())
+        except (KeyError, OSError):
+            raise UserError(
+                f"{self.folder}: the mesh {name}, which was tested, is not there; run `dvc repro meshes`."
+            ) from None
+
+
+def draw(rows: pd.DataFrame, meshes: Meshes, camera: Camera) -> UInt8[np.ndarray, "n h h"]:
+    """The mesh of each row of `errors.csv` of rotation or viewpoint, at the rotation that was predicted.
+
+    Raises:
+        UserError: a mesh is missing.
+    """
+    engine, images = Raster(camera), []
+    for name, rotation in zip(rows["mesh"], Rotation.from_quat(predicted_quaternions(rows)).as_matrix(), strict=True):
+        mesh = meshes[name]
+        ((image, _),) = engine.render(mesh.vertices, mesh.faces, rotation[None])
+        images.append(image)
+    return np.stack(images)
+
+
+def gallery(errors: pd.DataFrame, views: Views, meshes: Meshes, camera: Camera, count: int) -> Iterator[Shown]:
     """The best, median and worst views of each category, in the order of the categories' names.
 
     Args:
         errors: rows of `errors.csv` of one test of rotation or viewpoint.
         views: of the test.
-        meshes: the folder of normalised meshes, with `index.csv`.
+        meshes: what they are views of.
         camera: of the dataset.
         count: of each rank; where a category has fewer views, all of them.
 
     Raises:
         UserError: a mesh is missing.
     """
-    paths = {entry.mesh: meshes / entry.path for entry in read_index(meshes)}
-    engine = Raster(camera)
     for category, group in errors.groupby("category"):
         chosen = extremes(group, count)
-        rotations = Rotation.from_quat(predicted_quaternions(chosen)).as_matrix()
-        for rotation, (_, view) in zip(rotations, chosen.iterrows(), strict=True):
-            mesh = _read_mesh(paths, view["mesh"], meshes)
-            ((image, _),) = engine.render(mesh.vertices, mesh.faces, rotation[None])
+        for image, (_, view) in zip(draw(chosen, meshes, camera), chosen.iterrows(), strict=True):
             yield Shown(
                 key=view["key"],
                 category=str(category),
@@ -80,10 +106,3 @@ def signs_right(view: pd.Series) -> bool:
     """Whether all columns `true_..._sign_class` of a row are as its columns `predicted_..._sign_class`."""
     points = [name.removeprefix("true_") for name in view.index if name.startswith("true_") and "sign_class" in name]
     return all(view[f"true_{point}"] == view[f"predicted_{point}"] for point in points)
-
-
-def _read_mesh(paths: dict[str, Path], name: str, meshes: Path) -> Mesh:
-    try:
-        return decode_normalised(paths[name].read_bytes())
-    except (KeyError, OSError):
-        raise UserError(f"{meshes}: the mesh {name}, which was tested, is not there; run `dvc repro meshes`.") from None

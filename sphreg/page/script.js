@@ -1,9 +1,6 @@
 "use strict";
 // A click on a heading sorts the rows by that column; another click turns them round. Empty cells stay last.
-const number = (text) => {
-  const found = /^[<≈±]?\s*([-+]?[\d.,]+)/.exec(text);
-  return found ? Number(found[1].replaceAll(",", "")) : NaN;
-};
+const number = (text) => parseFloat(text.replace(/^[<≈±]?\s*/, "").replaceAll(",", ""));
 for (const table of document.querySelectorAll("table.sortable")) {
   const headings = [...table.tHead.rows[0].cells];
   headings.forEach((heading, column) => {
@@ -22,6 +19,14 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+// What is wider than the window can be scrolled by the keys, too.
+const scrolls = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+document.querySelectorAll(".scroll").forEach((element) => scrolls.observe(element));
 // Print what is folded, too.
 let folded = [];
 addEventListener("beforeprint", () => {
