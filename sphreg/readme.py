@@ -12,7 +12,9 @@ from sphreg.files import write_whole
 
 # Of each part: the document, the name and the file that it is taken from.
 PARTS = (
+    ("README.md", "teaser", "metrics/heads/teaser.md"),
     ("README.md", "table", "metrics/table.md"),
+    ("README.md", "figures", "metrics/heads/figures.md"),
     ("README.md", "seeds", "metrics/seeds.md"),
     ("README.md", "training", "benchmarks/train.md"),
     ("README.md", "evaluation", "benchmarks/evaluation.md"),

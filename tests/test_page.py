@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -23,7 +24,9 @@ from sphreg.comparison_tables import Table, pair_table, published_tables, row_ta
 from sphreg.errors import UserError
 from sphreg.page import flatten
 from sphreg.page.gallery import Meshes, gallery, signs_right
+from sphreg.page.highlights import write_highlights
 from sphreg.page.results import errors, scores
+from sphreg.page.study import study as study_of
 from sphreg.render.camera import Camera
 from sphreg.runs import Run, runs_in
 from sphreg.views import Views
@@ -132,12 +135,48 @@ def test_one_view_of_one_mesh_with_one_head(tmp_path: Path) -> None:
 
 
 def row_of(study: Path, task: str, head: str = "1", seeds: Sequence[int] = (0, 1)) -> Row:
-    """The row of a head, which are numbered."""
+    """The row of a head; their folders are numbered, and here their names, too."""
     info = json.loads((study / "so3" / "info.json").read_text())
     folders = {seed: study / "results" / head / str(seed) / task for seed in seeds}
     runs = [Run("here", None, task, head, seed, {}, {}, {}, str(folder), "") for seed, folder in folders.items()]
     (row,) = compare([Scored(run, Path(run.folder), info) for run in runs]).rows
     return row
+
+
+def test_highlights_are_pictures_and_markdown_that_shows_them(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    for task in TASKS:
+        rows = [row_of(study, task, head) for head in "012"]
+        found[task] = Comparison(task, rows, [], [])
+    write_highlights(study_of(found, study / "so3", study / "meshes"), Path("metrics/heads"))
+    text = Path("metrics/heads/teaser.md").read_text() + Path("metrics/heads/figures.md").read_text()
+    shown = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", text)
+    assert {path for _, path in shown} == {str(path) for path in Path("metrics/heads").glob("*.png")}
+    assert len(shown) == 6 and shown[0][1] == "metrics/heads/teaser.png"
+    medians = [
+        statistics.fmean(
+            json.loads((study / "results" / head / seed / "rotation" / "metrics.json").read_text())["macro"][
+                "median_deg"
+            ]
+            for seed in "01"
+        )
+        for head in "012"
+    ]
+    assert shown[0][0].endswith(
+        "Median error of rotation: " + ", ".join(f"{i} {median:.1f}°" for i, median in enumerate(medians)) + "."
+    )
+    for _, path in shown:
+        width, height = Image.open(path).size
+        assert 300 < width < 1300 and 200 < height < 1300
+
+
+def test_highlights_of_normals_alone(study: Path, tmp_path: Path) -> None:
+    found = {"normals": Comparison("normals", [row_of(study, "normals")], [], [])}
+    write_highlights(study_of(found, study / "so3", study / "meshes"), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"figures.md", "normals-normal_maps.png"}
 
 
 def test_scores_are_those_of_the_files(study: Path) -> None:

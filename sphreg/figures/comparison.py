@@ -299,16 +299,18 @@ def _marker(table: pd.DataFrame) -> str:
 def _legend(figure: Figure, axes: Axes) -> None:
     """Above, in as many columns as there is room for; what it takes is added to the height of the figure."""
     handles, labels = axes.get_legend_handles_labels()
-    handle = 0.5  # inches: the line or bar before a name and the gap after it
-    room = figure.get_figwidth() - 0.2
+    handle, gap = 0.36, 0.18  # inches: the line or bar before a name, and what is between columns
+    room = figure.get_figwidth() - 0.15
     labels = [fitted(label, room - handle, LEGEND) for label in labels]
-    columns = next((number for number in (4, 3, 2) if _width(labels, number, handle) < room), 1)
+    columns = next((number for number in (4, 3, 2) if _width(labels, number, handle + gap) < room + gap), 1)
     lines = max(sum(1.2 * (1 + label.count("\n")) + 0.4 for label in part) for part in np.array_split(labels, columns))
     figure.set_figheight(figure.get_figheight() + (lines - 1.6) * LEGEND / 72)
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns, fontsize=LEGEND, handlelength=2.3)
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=columns, fontsize=LEGEND, handlelength=2.3, columnspacing=1.5
+    )
 
 
-def _width(labels: Sequence[str], columns: int, handle: float) -> float:
-    """In inches: of each column its longest line and what stands before it."""
+def _width(labels: Sequence[str], columns: int, beside: float) -> float:
+    """In inches: of each column its longest line and what is beside it."""
     lines = [[line for label in part for line in label.split("\n")] for part in np.array_split(labels, columns)]
-    return sum(handle + 0.1 + max((inches(line, LEGEND) for line in part), default=0) for part in lines)
+    return sum(beside + max((inches(line, LEGEND) for line in part), default=0) for part in lines)

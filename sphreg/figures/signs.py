@@ -49,14 +49,15 @@ def confusion(tables: Mapping[str, pd.DataFrame], points: Sequence[Point]) -> Fi
     """
     columns = min(COLUMNS, len(tables))
     classes = {point: _classes(tables, point) for point in points}
-    pitch = GAP + CELL * max(len(seen) for _, seen in classes.values())
+    pitch = GAP + max(1.4, CELL * max(len(seen) for _, seen in classes.values()))  # room for titles, too
     titles = [fitted(head, pitch - 0.1, TITLE) for head in tables]
     rows = [titles[start : start + columns] for start in range(0, len(titles), columns)]
     above = [0.15 + 1.2 * TITLE / 72 * max(title.count("\n") + 2 for title in row) for row in rows]
     cells = [CELL * len(true) for true, _ in classes.values()]
     width = max(4.2, LEFT + columns * pitch - GAP + RIGHT)
     height = NOTE + sum(space + side + BELOW for space in above for side in cells)
-    figure = Figure(figsize=(width, height), layout="none")  # all cells of all panels are of one size
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("none")  # all cells of all panels are of one size
     bottom = height
     for (point, (true, seen)), side in zip(classes.items(), cells, strict=True):
         for place, (title, table) in enumerate(zip(titles, tables.values(), strict=True)):

@@ -1,5 +1,7 @@
 """What the README shows of a study: pictures, and Markdown with their texts."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sphreg.figures import png
@@ -12,13 +14,12 @@ from sphreg.page.study import Study
 from sphreg.render.camera import Camera
 
 VIEWS, PIXELS = 6, 224  # in the picture at the top
-# Of which task which figures, in their order.
+# Of which task which figures, line by line.
 SHOWN = (
-    ("rotation", "categories"),
-    ("rotation", "gradient_norm"),
-    ("rotation", "sphere"),
-    ("rotation", "signs"),
-    ("normals", "normal_maps"),
+    ("rotation", ("categories", "gradient_norm")),
+    ("rotation", ("sphere",)),
+    ("rotation", ("signs",)),
+    ("normals", ("normal_maps",)),
 )
 
 
@@ -30,20 +31,23 @@ def write_highlights(study: Study, out: Path) -> None:
     Raises:
         UserError: a mesh is not there.
     """
-    top = [_teaser(study)] if study.drawn.get("rotation") else []
-    below = [
-        (f"{task}-{name}", f"{task.capitalize()}. {picture.caption}", picture)
-        for task, name in SHOWN
-        for picture in study.pictures.get(task, [])
-        if picture.name == name
-    ]
-    for document, shown in ("teaser", [("teaser", picture.caption, picture) for picture in top]), ("figures", below):
-        parts = []
-        for name, caption, picture in shown:
-            write_whole(out / f"{name}.png", png(picture.figure))
-            text = picture.text.replace("[", "(").replace("]", ")")
-            parts.append(f"![{text}]({(out / name).as_posix()}.png)\n\n*{caption}*")
-        write_whole(out / f"{document}.md", ("\n\n".join(parts) + "\n").encode())
+    if study.drawn.get("rotation"):
+        write_whole(out / "teaser.md", _line([_teaser(study)], out).encode())
+    lines = []
+    for task, names in SHOWN:
+        drawn = {picture.name: picture for picture in study.pictures.get(task, [])}
+        if shown := [replace(drawn[name], name=f"{task}-{name}") for name in names if name in drawn]:
+            lines.append(_line(shown, out, f"{task.capitalize()}. "))
+    write_whole(out / "figures.md", "\n".join(lines).encode())
+
+
+def _line(shown: Sequence[Picture], out: Path, task: str = "") -> str:
+    """Write some pictures; Markdown with all of them side by side, and their captions below."""
+    for picture in shown:
+        write_whole(out / f"{picture.name}.png", png(picture.figure))
+    texts = [picture.text.replace("[", "(").replace("]", ")") for picture in shown]
+    images = [f"![{text}]({(out / picture.name).as_posix()}.png)" for text, picture in zip(texts, shown, strict=True)]
+    return f"{' '.join(images)}\n\n*{task}{' '.join(picture.caption for picture in shown)}*\n"
 
 
 def _teaser(study: Study) -> Picture:
