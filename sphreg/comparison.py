@@ -17,7 +17,7 @@ from jaxtyping import Float64, Int64
 from sphreg import statistics
 from sphreg.metrics import Metrics, normals_metrics, pose_metrics
 from sphreg.results import read_errors, read_histogram, read_pixels
-from sphreg.runs import Run, flatten
+from sphreg.runs import Run, flatten, row_name
 from sphreg.statistics import LIMITS_DEG, PIXEL_BINS_DEG, PIXEL_LIMITS
 from sphreg.summary import OVERALL
 
@@ -126,7 +126,7 @@ class Row:
     @property
     def name(self) -> str:
         """The head, and what tells it from others."""
-        return f"{self.head} ({self.differs})" if self.differs else self.head
+        return row_name(self.head, self.differs)
 
     @property
     def seeds(self) -> list[int]:
@@ -222,7 +222,10 @@ def _largest(metric: str) -> float:
 
 
 def _differences(scored: Sequence[Scored]) -> list[str]:
-    """What tells each of some runs from the others; a setting of a head, from the runs of that head."""
+    """What tells each of some runs from the others; a setting of a head, from the runs of that head.
+
+    Where one head alone was trained with several values, the others do not name the one that they share with it.
+    """
     known = [each.run.settings for each in scored]
     if len({json.dumps(each.run.data, sort_keys=True) for each in scored}) > 1:
         described = [{f"data {name}": value for name, value in flatten(each.info).items()} for each in scored]
@@ -238,11 +241,20 @@ def _differences(scored: Sequence[Scored]) -> list[str]:
             of_head = name.startswith("head_settings.")
             if of_head and not name.startswith(f"head_settings.{head}."):
                 continue
-            if any(other.get(name) != mine.get(name) for other in (same_head if of_head else known)):
+            varied = any(other.get(name) != mine.get(name) for other in same_head)
+            if varied or not (of_head or all(mine.get(name) in values for values in _by_head(scored, known, name))):
                 short = name.removeprefix(f"train.{task}.").removeprefix(f"head_settings.{head}.{task}.")
                 parts.append(f"{short} {mine.get(name, 'not set')}")
         texts.append(", ".join(parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""))
     return texts
+
+
+def _by_head(scored: Sequence[Scored], known: Sequence[dict[str, Any]], name: str) -> list[list[Any]]:
+    """Of each head the values of a setting."""
+    values: dict[str, list[Any]] = defaultdict(list)
+    for each, settings in zip(scored, known, strict=True):
+        values[each.run.head].append(settings.get(name))
+    return [*values.values()]
 
 
 def _checksum(data: dict[str, str]) -> str:

@@ -58,6 +58,11 @@ class Run:
         return " ".join(["uv run dvc exp run", *changes, f"stages/dvc.yaml:evaluate@{self.task}-{self.head}"])
 
 
+def row_name(head: str, differs: str) -> str:
+    """Of runs that differ in the seed alone: `sexp`, or `sexp (lr 0.1)`, with what tells them from others."""
+    return f"{head} ({differs})" if differs else head
+
+
 def runs_in(results: Path, heads: Sequence[str], tasks: Sequence[str], seed: int) -> list[Run]:
     """What `results/HEAD/TASK` has, task by task in the order of the heads; all were trained alike, with this seed.
 

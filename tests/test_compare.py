@@ -397,9 +397,9 @@ def test_what_was_made_otherwise_is_a_row_of_its_own(copy: Path, change: str, re
     project.experiment("other", "sexp", 1, **changes)
     found = read(copy, [], ["rotation"])[0]["rotation"]
     common, other, headline = {
-        "lr": ("lr 0.003", "lr 0.1", "direct (lr 0.003)"),
+        "lr": ("lr 0.003", "lr 0.1", "direct"),
         "head": ("weight 10.0", "weight 3.0", "direct"),
-        "data": ("data render.size 48", "data render.size 96", "direct (data render.size 48)"),
+        "data": ("data render.size 48", "data render.size 96", "direct"),
     }[change]
     assert rows_of(found) == {headline: [0, 1, 2], f"sexp ({common})": [0, 1, 2], f"sexp ({other})": [1]}
     assert len(found.pairs) == (1 if change == "data" else 3)

@@ -15,8 +15,10 @@ from matplotlib.patches import Rectangle
 from scipy.spatial.transform import Rotation
 
 from sphreg.figures import comparison, signs, sphere, svg
-from sphreg.figures.comparison import NEAR_SYMMETRIC, looks
+from sphreg.figures.comparison import NEAR_SYMMETRIC
+from sphreg.figures.looks import COLOURS, fitted, looks
 from sphreg.figures.signs import Point
+from sphreg.runs import row_name
 from tests.overlap import check_texts
 
 TEN = ["bathtub", "bed", "chair", "desk", "dresser", "monitor", "night_stand", "sofa", "table", "toilet"]
@@ -34,7 +36,7 @@ VARIANTS = [
     *[(LONG, f"head_settings.sexp.rotation.absolute cross_entropy, lr {rate}") for rate in (0.1, 0.01)],
     *[("W" * 70, ""), ("flat", "")],
 ]
-NAMES = [comparison.row_name(head, variant) for head, variant in VARIANTS]
+NAMES = [row_name(head, variant) for head, variant in VARIANTS]
 
 
 def alone(heads: Iterable[str]) -> list[tuple[str, str]]:
@@ -205,7 +207,7 @@ def test_rows_of_one_head_have_one_colour_and_other_dashes_in_all_tasks() -> Non
 
 
 def test_variants_do_not_take_the_looks_of_a_head_whose_colour_came_again() -> None:
-    colours = len(comparison.COLOURS)
+    colours = len(COLOURS)
     found = looks([*(("0", f"lr {number}") for number in range(3)), *alone(map(str, range(1, colours + 1)))])
     again = found[str(colours)]
     assert again.colour == found["0 (lr 0)"].colour and len(set(found.values())) == 3 + colours
@@ -220,7 +222,7 @@ def test_names_of_rows_can_be_told_apart_in_every_figure(name: str, monkeypatch:
 
 
 def test_of_a_very_long_name_both_ends_are_shown() -> None:
-    lines = comparison.fitted("a" * 300 + "b" * 300, 2.0, 8.0).split("\n")
+    lines = fitted("a" * 300 + "b" * 300, 2.0, 8.0).split("\n")
     text = "".join(lines)
     assert text == "a" * 80 + "…" + "b" * 80 and len(lines) > 3
 
@@ -229,7 +231,7 @@ def test_of_a_very_long_name_both_ends_are_shown() -> None:
 @pytest.mark.parametrize("room", [0.5, 2.0, 20.0])
 def test_lines_of_names_fit(name: str, room: float) -> None:
     """Measured as they are drawn, in whole pixels for each letter."""
-    text = comparison.fitted(name, room, 8.0)
+    text = fitted(name, room, 8.0)
     drawn = Figure(dpi=100).text(0, 0, text, fontsize=8).get_window_extent()
     assert drawn.width <= 104 * room + 2 and "".join(text.split()) == "".join(name.split())
 
@@ -249,7 +251,7 @@ def test_colours_stand_out_from_the_page_in_the_light_and_in_the_dark() -> None:
     """By 3, as WCAG 2 asks for what is no text; in the dark, the page is nearly black."""
     tilts = [to_hex(colour) for colour in sphere.tilt_colours()(np.linspace(0, 1, 100))]
     assert len(set(tilts)) > 50 and tilts[0] == tilts[-1]
-    for colour in *comparison.COLOURS, *tilts:
+    for colour in *COLOURS, *tilts:
         assert contrast(colour, "#ffffff") >= 3 and contrast(colour, "#16181b") >= 3, colour
 
 

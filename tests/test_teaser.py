@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from sphreg.figures import png
-from sphreg.figures.comparison import Look
+from sphreg.figures.looks import Look
 from sphreg.figures.teaser import teaser, teaser_views
 from tests.overlap import check_texts
 

@@ -10,6 +10,7 @@ from jaxtyping import Float32, UInt8
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 GREY = "#666666"
@@ -80,6 +81,14 @@ def show(axes: Axes, image: UInt8[np.ndarray, "h w"] | Float32[np.ndarray, "h w 
     height, width = image.shape[:2]
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest", extent=(0, width, height, 0))
     bare(axes)
+
+
+def random_rotations(axes: Axes) -> Line2D:
+    """The share of rotations, drawn at random, whose angle to any other is at most so large."""
+    angles = np.linspace(0, np.pi, 181)  # Haar-uniform: density (1 - cos t) / pi
+    chance = (angles - np.sin(angles)) / np.pi
+    (line,) = axes.plot(np.degrees(angles), chance, color=GREY, linestyle=":", label="random rotations")
+    return line
 
 
 def bare(axes: Axes) -> None:

@@ -4,95 +4,27 @@ The tables have the columns `head`, the name of a row, and `seed`. Where there a
 and a band goes from the least to the largest of them.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from textwrap import wrap
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from sphreg.figures import GREY, bare, short, show, style
+from sphreg.figures import GREY, bare, random_rotations, short, show, style
+from sphreg.figures.looks import Look, fitted, inches
 from sphreg.figures.results import WORST_NORMAL_DEG, angles_deg, normal_colours
 
-# Four of Okabe's and Ito's; their others are too bright on white. All stand out from white and from the page's dark.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#9D49F2", "#CC1F3C")
-DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)), (0, (2, 1)), (0, (5, 1, 1, 1, 1, 1)))
-HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 SIZE = (4.3, 3.1)  # inches; two of them stand side by side
 LEGEND = 8.0  # points
-LONGEST = 160  # characters of a name; of a longer one the middle is left out
 BANDS = 4  # rows, at the most, for their quartiles to be told apart
 BINS = 12  # of the views by an angle, with as many views in each
 # Turned by 180 degrees about their vertical axis they look almost the same (some by 90 degrees, too), so that no method
 # finds their rotation in all images.
 NEAR_SYMMETRIC = frozenset({"bathtub", "table", "night_stand", "dresser", "desk"})
-
-
-class Look(NamedTuple):
-    """How a row is drawn, in every figure: its curves are dashed, its bars hatched."""
-
-    colour: str
-    dashes: str | tuple[float, Sequence[float]] = "-"
-    hatch: str = ""
-
-
-def looks(rows: Iterable[tuple[str, str]]) -> dict[str, Look]:
-    """How to draw each row, by its name.
-
-    The rows of one head have one colour and differ in their dashes. When the colours are used up they come again, with
-    further dashes. What comes later changes nothing of what came before.
-
-    Args:
-        rows: head and variant, a text that tells the rows of one head apart and may be empty; in any task, and more
-            than once.
-    """
-    heads: dict[str, int] = {}
-    used: Counter[str] = Counter()
-    found = {}
-    for head, variant in rows:
-        colour = COLOURS[heads.setdefault(head, len(heads)) % len(COLOURS)]
-        name = row_name(head, variant)
-        if name not in found:
-            place = used[colour] % len(DASHES)
-            found[name] = Look(colour, DASHES[place], HATCHES[place])
-            used[colour] += 1
-    return found
-
-
-def row_name(head: str, variant: str) -> str:
-    """`sexp`, or `sexp (per_category False)`."""
-    return f"{head} ({variant})" if variant else head
-
-
-def fitted(name: str, room: float, size: float) -> str:
-    """The name of a row in lines that are no longer than `room` inches, in letters of `size` points.
-
-    The variant begins a line where not all of it has room in one. Nothing is left out, as two names may differ
-    anywhere, but of a very long one the middle.
-    """
-    if len(name) > LONGEST:
-        name = f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}"
-    if inches(name, size) <= room:
-        return name
-    head, bracket, variant = name.partition(" (")
-    parts = [head, f"({variant}"] if bracket else [head]
-    for most in range(len(name), 0, -1):  # characters in a line
-        lines = [line for part in parts for line in wrap(part, most)]
-        if all(inches(line, size) <= room for line in lines):
-            break
-    return "\n".join(lines)
-
-
-def inches(text: str, size: float) -> float:
-    """The length of a line of text."""
-    return float(text_to_path.get_text_width_height_descent(text, FontProperties(size=size), False)[0]) / 72
 
 
 @style
@@ -108,10 +40,9 @@ def error_cdf(table: pd.DataFrame, heads: Mapping[str, Look], chance: bool) -> F
     axes = figure.add_subplot(
         xlabel="error (°)", ylabel="share of errors up to it", xlim=(0, 180), ylim=(0, 1), xticks=range(0, 181, 30)
     )
-    _curves(axes, table, heads, "error_deg", "share", marker="")
+    curves(axes, table, heads, "error_deg", "share", marker="")
     if chance:
-        angles = np.linspace(0, np.pi, 181)  # of Haar-uniform rotations: density (1 - cos t) / pi
-        axes.plot(np.degrees(angles), (angles - np.sin(angles)) / np.pi, color=GREY, ls=":", label="random rotations")
+        random_rotations(axes)
     _legend(figure, axes)
     return figure
 
@@ -199,7 +130,7 @@ def training(table: pd.DataFrame, heads: Mapping[str, Look], column: str, label:
     """A column of the log by epoch."""
     figure = Figure(figsize=SIZE)
     axes = figure.add_subplot(xlabel="epoch", ylabel=label)
-    _curves(axes, table, heads, "epoch", column, marker=_marker(table))
+    curves(axes, table, heads, "epoch", column, marker=_marker(table))
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if table[column].isna().all():
@@ -273,7 +204,8 @@ def normal_maps(
     return figure
 
 
-def _curves(axes: Axes, table: pd.DataFrame, heads: Mapping[str, Look], x: str, y: str, marker: str) -> None:
+def curves(axes: Axes, table: pd.DataFrame, heads: Mapping[str, Look], x: str, y: str, marker: str) -> None:
+    """A curve per row: the mean over the seeds, and a band from the least to the largest of them."""
     for head, look in heads.items():
         by_seed = table[table["head"] == head].pivot(index=x, columns="seed", values=y)
         axes.plot(

@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from scipy.spatial.transform import Rotation
 
-from sphreg.figures import GREY, bare, short, show, style
+from sphreg.figures import GREY, bare, random_rotations, short, show, style
 from sphreg.render.camera import Camera
 
 TASK_COLOURS = {"rotation": "#0072B2", "viewpoint": "#D55E00", "normals": "#009E73"}
@@ -42,9 +42,7 @@ def error_cdf(tables: Mapping[str, pd.DataFrame]) -> Figure:
     for task, table in tables.items():
         axes.plot(table["error_deg"], table["share"], color=TASK_COLOURS[task], label=task, clip_on=False)
     if set(tables) != {"normals"}:
-        angles = np.linspace(0, np.pi, 181)  # of Haar-uniform rotations: density (1 - cos t) / pi
-        chance = (angles - np.sin(angles)) / np.pi
-        axes.plot(np.degrees(angles), chance, color=GREY, linestyle=":", label="random rotations")
+        random_rotations(axes)
     figure.legend(loc="outside upper center", ncols=4)
     return figure
 

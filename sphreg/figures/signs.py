@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sphreg.figures import GREY, style
-from sphreg.figures.comparison import fitted
+from sphreg.figures.looks import fitted
 
 COLUMNS = 3
 TITLE = 9.0  # points

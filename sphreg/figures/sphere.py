@@ -10,8 +10,8 @@ from matplotlib.colors import ListedColormap, Normalize, hsv_to_rgb
 from matplotlib.figure import Figure
 
 from sphreg.figures import GREY, style
-from sphreg.figures.comparison import fitted
 from sphreg.figures.dataset import label_map
+from sphreg.figures.looks import fitted
 
 WIDTH, TITLE = 3.5, 9.0  # inches of a map, points
 STEPS = 64  # of the lines from truth to prediction

@@ -10,8 +10,9 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from sphreg.figures import GREY, show, style
-from sphreg.figures.comparison import Look, _curves, fitted, inches
+from sphreg.figures import GREY, random_rotations, show, style
+from sphreg.figures.comparison import curves as draw_curves
+from sphreg.figures.looks import Look, fitted, inches
 
 # In inches: with six views and three heads 12 wide, of which GitHub shows two thirds of the pixels. So the letters are
 # larger than those of other figures.
@@ -81,12 +82,10 @@ def teaser(
     for axes, (task, table) in zip(
         right.subplots(len(curves), 1, squeeze=False, sharex=True)[:, 0], curves.items(), strict=True
     ):
-        _curves(axes, table, heads, "error_deg", "share", marker="")
+        draw_curves(axes, table, heads, "error_deg", "share", marker="")
         lines = lines or [*axes.lines]
         if task != "normals":
-            angles = np.linspace(0, np.pi, 181)  # of Haar-uniform rotations: density (1 - cos t) / pi
-            chance = axes.plot(np.degrees(angles), (angles - np.sin(angles)) / np.pi, color=GREY, ls=":")
-            lines[len(heads) :] = chance
+            lines[len(heads) :] = [random_rotations(axes)]
         axes.set(xlim=(0, 180), ylim=(0, 1), xticks=range(0, 181, 30), yticks=(0, 0.5, 1), ylabel="share up to it")
         axes.text(0.98, 0.06, task, transform=axes.transAxes, ha="right", weight="bold")
     axes.set_xlabel("error (°)")

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from sphreg.comparison import Row
 from sphreg.figures import comparison, short, signs, sphere
-from sphreg.figures.comparison import NEAR_SYMMETRIC, Look
+from sphreg.figures.comparison import NEAR_SYMMETRIC
+from sphreg.figures.looks import Look
 from sphreg.figures.signs import Point
 from sphreg.page import results
 from sphreg.page.results import ANGLES, predicted_angles

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sphreg.comparison import Comparison, Row
 from sphreg.errors import UserError
-from sphreg.figures.comparison import Look, looks
+from sphreg.figures.looks import Look, looks
 from sphreg.page.gallery import Meshes
 from sphreg.page.pictures import Picture, pictures
 from sphreg.page.results import errors
