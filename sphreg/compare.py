@@ -68,7 +68,7 @@ def read(
 def markdown(found: Mapping[str, Comparison], notes: Sequence[str], command: str) -> str:
     """Of each task the rows, the pairs and what others published, and what a reader has to know."""
     infos = [each.info for comparison in found.values() for row in comparison.rows for each in row.scored]
-    parts = [f"Written by `{command}`. {data_sentence(infos)}", EXPLANATION]
+    parts = [f"Written by `{command}`. {data_sentence(infos)}", " ".join(EXPLANATION)]
     for task, comparison in found.items():
         pairs = pair_table(comparison, PAIRED[task])
         parts += [row_table(comparison).markdown, *([pairs.markdown] if pairs else []), *comparison.notes]
@@ -132,7 +132,13 @@ def write(found: Mapping[str, Comparison], notes: Sequence[str], command: str, o
         return
     rows, pairs = records(found)
     all_notes = [*(note for comparison in found.values() for note in comparison.notes), *notes]
-    document = {"command": command, "explanation": EXPLANATION, "notes": all_notes, "rows": rows, "pairs": pairs}
+    document = {
+        "command": command,
+        "explanation": " ".join(EXPLANATION),
+        "notes": all_notes,
+        "rows": rows,
+        "pairs": pairs,
+    }
     document["runs"] = runs(found)
     numbers = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     write_whole(out / "compare.md", text)

@@ -11,13 +11,14 @@ from sphreg.published import STATUS, published
 from sphreg.statistics import FLIPS, RESAMPLES
 
 EXPLANATION = (
-    "Cells: mean over the seeds ± standard deviation between them (n - 1) [95 % interval]. Intervals: bootstrap over "
-    f"the test meshes, with all their views, within each category ({RESAMPLES:,} resamples); with several seeds also "
-    "over training, by Student's t. One seed says nothing of the chance of training: its interval is that of one "
-    f"network. Differences: p by {FLIPS:,} sign flips of whole meshes, Holm-corrected over all pairs; of a median, on "
-    "the share of errors below the common one. It tells networks apart, not yet heads. Bold: the heads differ beyond "
-    "the chance of training, too (p below 0.05, and 0 outside the interval, with several seeds of both). Acc are "
-    "fractions."
+    "Cells: mean over the seeds ± standard deviation between them (n - 1) [95 % interval]. Acc are fractions.",
+    "Intervals: bootstrap over the test meshes, with all their views, within each category "
+    f"({RESAMPLES:,} resamples); with several seeds also over training, by Student's t. One seed says nothing of the "
+    "chance of training: its interval is that of one network.",
+    f"Differences: the first minus the second; p by {FLIPS:,} sign flips of whole meshes, Holm-corrected over all "
+    "pairs; of a median, on the share of errors below the common one. It tells networks apart, not yet heads.",
+    "Bold: the heads differ beyond the chance of training, too (p below 0.05, and 0 outside the interval, with several "
+    "seeds of both).",
 )
 NOT_THE_PAPERS = "These numbers are not those of the paper's dataset."
 OTHERS = (
@@ -44,7 +45,7 @@ class Table:
     @property
     def numeric(self) -> list[bool]:
         """Of each column, whether all of its cells that are not empty begin with a number."""
-        number = r"[<≈±]?\s*[-+]?\d"
+        number = r"[<≈±]?\s*[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.])"  # a version is none
         columns = [self.frame.iloc[:, place].astype(str) for place in range(self.frame.shape[1])]
         return [bool(column[column != ""].str.match(number).all() and (column != "").any()) for column in columns]
 
@@ -89,6 +90,17 @@ def pair_table(comparison: Comparison, metrics: Sequence[str] | None = None) -> 
         if pair.differences[metric].beyond_chance
     )
     return Table(f"{comparison.task}, differences", pd.DataFrame(cells), strong)
+
+
+def overview_table(found: Mapping[str, Comparison]) -> Table:
+    """The median error of each row and task, as `row_table` has it."""
+    cells: dict[str, dict[str, str]] = {}
+    for task, comparison in found.items():
+        for row in comparison.rows:
+            name = f"{row.name}, one seed" if len(row.seeds) == 1 else f"{row.name}, {len(row.seeds)} seeds"
+            estimate = _estimate("median_deg", row.estimates["median_deg"])
+            cells.setdefault(name, {"head": name})[f"{task} (°)"] = estimate
+    return Table("Median errors on the test set", pd.DataFrame(cells.values()).fillna(""))
 
 
 def published_tables(task: str) -> list[Table]:

@@ -57,6 +57,22 @@ def test_nothing_is_wider_than_the_window(browser: selenium.Chrome, width: int) 
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [375, 1200])
+def test_all_can_be_hit_with_a_finger_and_scrolled_by_keyboard(browser: selenium.Chrome, width: int) -> None:
+    resize(browser, width)
+    browser.execute_script("document.querySelectorAll('details').forEach((details) => (details.open = true))")
+    browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")  # laid out again
+    targets = "[...document.querySelectorAll('a, button, summary')]"
+    heights = browser.execute_script(f"return {targets}.map((target) => target.getBoundingClientRect().height)")
+    assert heights and min(heights) >= 24  # of the accessibility guidelines WCAG 2.2
+    scrolls = browser.execute_script(
+        "return [...document.querySelectorAll('.scroll')].map("
+        "(box) => [box.scrollWidth > box.clientWidth, box.tabIndex])"
+    )
+    assert {tuple(each) for each in scrolls} <= {(True, 0), (False, -1)}
+    assert width == 1200 or (True, 0) in {tuple(each) for each in scrolls}
+
+
 def test_a_click_on_a_heading_sorts_and_another_turns_round(browser: selenium.Chrome) -> None:
     table = browser.find_element("css selector", "#rotation table")
     headings = table.find_elements("css selector", "th button")

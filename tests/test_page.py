@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.report import NOTE, make, write
 from sphreg.comparison import Comparison, Difference, Estimate, Pair, Row, Scored, compare
-from sphreg.comparison_tables import Table, pair_table, published_tables, row_table
+from sphreg.comparison_tables import Table, overview_table, pair_table, published_tables, row_table
 from sphreg.errors import UserError
 from sphreg.page import flatten
 from sphreg.page.gallery import Meshes, gallery, signs_right
@@ -169,7 +169,8 @@ def test_highlights_are_pictures_and_markdown_that_shows_them(
         "Median error of rotation: " + ", ".join(f"{i} {median:.1f}°" for i, median in enumerate(medians)) + "."
     )
     for _, path in shown:
-        width, height = Image.open(path).size
+        with Image.open(path) as image:
+            width, height = image.size
         assert 300 < width < 1300 and 200 < height < 1300
 
 
@@ -278,6 +279,19 @@ def test_columns_of_numbers_are_known() -> None:
         {"a": ["1.5 [1, 2]", ""], "b": ["x", "2"], "c": ["< 0.001", "-3"], "d": ["", ""], "e": ["a fifth: 3", "all 9"]}
     )
     assert Table("", frame).numeric == [True, False, True, False, False]
+    frame = pd.DataFrame({"version": ["3.11.7", "1.2"], "sum": ["1,234", "-5.0 ± 1"], "p": ["1e-3", "0.5"]})
+    assert Table("", frame).numeric == [False, True, True]
+
+
+def test_the_overview_has_a_column_of_medians_for_each_task(study: Path) -> None:
+    rows = {task: [row_of(study, task)] for task in TASKS} | {"rotation": [row_of(study, "rotation", seeds=[0])]}
+    table = overview_table({task: Comparison(task, rows[task], [], []) for task in TASKS})
+    assert table.frame["head"].tolist() == ["1, one seed", "1, 2 seeds"]
+    for task in TASKS:
+        place = ["rotation", "viewpoint"].index(task) if task == "rotation" else 1
+        text = table.frame[f"{task} (°)"][place]
+        assert text.startswith(f"{rows[task][0].estimates['median_deg'].mean:.1f} ") and "[" in text
+        assert table.frame[f"{task} (°)"][1 - place] == ""
 
 
 def test_rows_and_pairs_are_tables() -> None:

@@ -104,3 +104,10 @@ def test_as_a_person_runs_it(folder: Path) -> None:
     assert subprocess.run([*command, "--check"], capture_output=True, env=environment).returncode == 1
     assert subprocess.run(command, capture_output=True, env=environment).returncode == 0
     assert subprocess.run([*command, "--check"], capture_output=True, env=environment).returncode == 0
+
+
+@pytest.mark.parametrize("document", ["README.md", "data/README.md"])
+def test_pictures_of_the_documents_are_there(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    paths = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
+    assert paths and [path for path in paths if not (ROOT / document).parent.joinpath(path).is_file()] == []

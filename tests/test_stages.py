@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 ROOT = Path(__file__).parents[1]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -79,3 +80,11 @@ def test_a_stage_lists_the_modules_that_it_imports(name: str) -> None:
         assert inside, f"{name} lists {folder} and uses nothing of it"
         listed, used = listed - {folder}, used - inside
     assert listed - NOT_LISTED == used
+
+
+def test_what_git_holds_of_results_is_what_the_lock_files_record() -> None:
+    """So the documents, which are checked against these files, show the numbers of the recorded run."""
+    with Repo(str(ROOT)) as repo:
+        outs = {str(out): out.status() for out in repo.index.outs if not out.use_cache}
+    assert "metrics/table.md" in outs and "metrics/heads" in outs
+    assert {path: status for path, status in outs.items() if status} == {}

@@ -17,6 +17,7 @@ from sphreg.comparison_tables import (
     OTHERS,
     Table,
     data_sentence,
+    overview_table,
     pair_table,
     published_tables,
     row_table,
@@ -82,7 +83,8 @@ def write_page(study: Study, notes: Sequence[str], command: str, settings: Mappi
         data=data_sentence(
             each.info for comparison in found.values() for row in comparison.rows for each in row.scored
         ),
-        reading=[EXPLANATION, *notes],
+        overview=overview_table(found),
+        reading=[*EXPLANATION, *notes],
         others=OTHERS,
         counts=_counts(info["counts"]),
         facts=[*flatten({name: info[name] for name in ("camera", "shading", "engine") if name in info})],
@@ -117,7 +119,8 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
         elif isinstance(value, (list, tuple)):
             yield f"{prefix}{name}", ", ".join(map(str, value))
         else:
-            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)
+            number = float(f"{value:.6g}") if isinstance(value, float) else value
+            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(number)
 
 
 def _inline(text: str) -> str:

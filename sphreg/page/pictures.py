@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from sphreg.comparison import Row
 from sphreg.figures import comparison, short, signs, sphere
-from sphreg.figures.comparison import NEAR_SYMMETRIC
+from sphreg.figures.comparison import BANDS, BINS, NEAR_SYMMETRIC
 from sphreg.figures.looks import Look
 from sphreg.figures.signs import Point
 from sphreg.page import results
@@ -29,6 +29,40 @@ POINTS = {
 }
 
 
+# Of the course of training: name, column of the log, label, format of its numbers, caption.
+COURSE = (
+    (
+        "training",
+        "validation_median_deg",
+        "median error on\nheld-out meshes (°)",
+        ".1f",
+        "The median error in degrees on training meshes that were held out, after each epoch.",
+    ),
+    (
+        "loss",
+        "loss",
+        "loss",
+        ".3g",
+        "The loss, the mean over each epoch. Heads have different losses: compare the shapes, not the heights.",
+    ),
+    (
+        "gradient_norm",
+        "grad_norm",
+        "",
+        ".3g",
+        "The norm of the gradient of the loss by the raw outputs. Its height follows from the loss; what can be "
+        "compared is how it changes.",
+    ),
+    (
+        "gradient_spread",
+        "grad_norm_cv",
+        "std / mean of the\ngradient norm over steps",
+        ".3f",
+        "The spread of that norm over the steps of each epoch, relative to its mean.",
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure.
@@ -38,6 +72,7 @@ class Picture:
         caption: what is to be seen, in a sentence.
         text: the same with the main numbers.
         wide: whether it takes the whole width of the page.
+        course: whether it is of the course of training, and not of its result.
     """
 
     name: str
@@ -45,6 +80,7 @@ class Picture:
     caption: str
     text: str
     wide: bool = False
+    course: bool = False
 
 
 def pictures(task: str, rows: Sequence[Row], errors: pd.DataFrame, heads: Mapping[str, Look]) -> Iterator[Picture]:
@@ -76,33 +112,34 @@ def pictures(task: str, rows: Sequence[Row], errors: pd.DataFrame, heads: Mappin
         ("angle_deg", "rotation angle", (0, 180), "by the angle of its true rotation"),
         ("elevation_deg", "elevation", (-90, 90), "by the elevation it was seen from"),
     ):
-        caption = f"The error of a view {where}{mean}: medians and quartiles of twelve groups of equal size."
-        figure = comparison.by_angle(errors, heads, column, label, limits)
-        yield Picture(f"by_{column.removesuffix('_deg')}", figure, caption, caption)
-
-    caption = "The median error on training meshes that were held out, after each epoch."
-    last = logs.groupby(["head", "seed"], sort=False)["validation_median_deg"].last().groupby("head", sort=False).mean()
-    text = f"{caption} At the end: {_list(last, '.1f', '°')}."
-    label = "median error on\nheld-out meshes (°)"
-    yield Picture("training", comparison.training(logs, heads, "validation_median_deg", label), caption, text)
-    caption = "The loss, the mean over each epoch. Heads have different losses: compare the shapes, not the heights."
-    yield Picture("loss", comparison.training(logs, heads, "loss", "loss"), caption, caption)
-    caption = (
-        "The norm of the gradient of the loss by the raw outputs. Its height follows from the loss; what can be "
-        "compared is how it changes."
-    )
-    yield Picture("gradient_norm", comparison.gradient_norm(logs, heads), caption, caption)
-    caption = "The spread of that norm over the steps of each epoch, relative to its mean."
-    last = logs.groupby(["head", "seed"], sort=False)["grad_norm_cv"].last().groupby("head", sort=False).mean()
-    text = f"{caption} In the last epoch: {_list(last, '.3f')}."
-    figure = comparison.training(logs, heads, "grad_norm_cv", "std / mean of the\ngradient norm over steps")
-    yield Picture("gradient_spread", figure, caption, text)
+        drawn = "medians and quartiles" if len(heads) <= BANDS else "medians"
+        caption = f"The error of a view {where}{mean}: {drawn} of {BINS} groups of equal size."
+        least, most = (
+            errors[errors[column].rank(pct=True).between(*ends)] for ends in ((0, 1 / BINS), (1 - 1 / BINS, 1))
+        )
+        ends = (group.groupby("head", sort=False)["error_deg"].median() for group in (least, most))
+        text = f"{caption} Where the angle is least: {{}}; where it is largest: {{}}."
+        text = text.format(*(_list(medians, ".1f", "°") for medians in ends))
+        yield Picture(
+            f"by_{column.removesuffix('_deg')}",
+            comparison.by_angle(errors, heads, column, label, limits),
+            caption,
+            text,
+        )
 
     if pose:
         yield _signs(task, errors, heads)
         yield _sphere(errors, heads)
     else:
         yield _maps(rows, errors)
+
+    for name, column, label, form, caption in COURSE:
+        by_run = logs.groupby(["head", "seed"], sort=False)[column]
+        first, last = (values.groupby("head", sort=False).mean() for values in (by_run.first(), by_run.last()))
+        text = f"{caption} First epoch: {_list(first, form)}; last epoch: {_list(last, form)}."
+        with_band = name == "gradient_norm"
+        figure = comparison.gradient_norm(logs, heads) if with_band else comparison.training(logs, heads, column, label)
+        yield Picture(name, figure, caption, text, course=True)
 
 
 def _signs(task: str, errors: pd.DataFrame, heads: Mapping[str, Look]) -> Picture:
@@ -129,7 +166,9 @@ def _sphere(errors: pd.DataFrame, heads: Mapping[str, Look]) -> Picture:
         f"{len(keys)} test views at even distances in the test set, each where the viewer is seen from the object, on "
         "Mollweide's map of the sphere, which keeps areas. Colours are tilts. A line joins a truth and its prediction."
     )
-    return Picture("sphere", figure, caption, caption, wide=True)
+    medians = chosen.groupby("head", sort=False)["error_deg"].median()
+    text = f"{caption} Median error of the rotations of these views: {_list(medians, '.1f', '°')}."
+    return Picture("sphere", figure, caption, text, wide=True)
 
 
 def _maps(rows: Sequence[Row], errors: pd.DataFrame) -> Picture:
@@ -144,7 +183,9 @@ def _maps(rows: Sequence[Row], errors: pd.DataFrame) -> Picture:
         "Test views at even distances in the test set. Normals as colours: x, y and z from -1 to 1 are red, green and "
         "blue from dark to bright. Below each prediction its error."
     )
-    return Picture("normal_maps", figure, caption, caption, wide=True)
+    shown = errors[errors["key"].isin(one["key"])].groupby("head", sort=False)["error_deg"].mean()
+    text = f"{caption} They show: {', '.join(categories)}. Mean error of these views: {_list(shown, '.1f', '°')}."
+    return Picture("normal_maps", figure, caption, text, wide=True)
 
 
 def _load(folder: Path) -> dict[str, np.ndarray]:
