@@ -1,5 +1,6 @@
 """The parts of the documents that stages write: filled in, checked, and nothing else touched."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from sphreg.errors import UserError
 from sphreg.readme import PARTS, fill, filled, main
 
+ROOT = Path(__file__).parents[1]
 TABLE = "| head | median (°) |\n| --- | ---: |\n| sexp | **12.3** \\1 |\n"
 START, END = "<!-- table -->", "<!-- /table -->"
 
