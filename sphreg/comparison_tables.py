@@ -97,9 +97,9 @@ def overview_table(found: Mapping[str, Comparison]) -> Table:
     cells: dict[str, dict[str, str]] = {}
     for task, comparison in found.items():
         for row in comparison.rows:
-            name = f"{row.name}, one seed" if len(row.seeds) == 1 else f"{row.name}, {len(row.seeds)} seeds"
-            estimate = _estimate("median_deg", row.estimates["median_deg"])
-            cells.setdefault(name, {"head": name})[f"{task} (°)"] = estimate
+            rests_on = "one seed" if len(row.seeds) == 1 else f"{len(row.seeds)} seeds"
+            text = f"{_estimate('median_deg', row.estimates['median_deg'])}\n{rests_on}"
+            cells.setdefault(row.name, {"head": row.name})[f"{task} (°)"] = text
     return Table("Median errors on the test set", pd.DataFrame(cells.values()).fillna(""))
 
 

@@ -284,14 +284,14 @@ def test_columns_of_numbers_are_known() -> None:
 
 
 def test_the_overview_has_a_column_of_medians_for_each_task(study: Path) -> None:
-    rows = {task: [row_of(study, task)] for task in TASKS} | {"rotation": [row_of(study, "rotation", seeds=[0])]}
-    table = overview_table({task: Comparison(task, rows[task], [], []) for task in TASKS})
-    assert table.frame["head"].tolist() == ["1, one seed", "1, 2 seeds"]
-    for task in TASKS:
-        place = ["rotation", "viewpoint"].index(task) if task == "rotation" else 1
-        text = table.frame[f"{task} (°)"][place]
-        assert text.startswith(f"{rows[task][0].estimates['median_deg'].mean:.1f} ") and "[" in text
-        assert table.frame[f"{task} (°)"][1 - place] == ""
+    rows = {task: [row_of(study, task)] for task in TASKS}
+    rows["rotation"] = [row_of(study, "rotation", seeds=[0]), row_of(study, "rotation", "2")]
+    frame = overview_table({task: Comparison(task, rows[task], [], []) for task in TASKS}).frame
+    assert frame["head"].tolist() == ["1", "2"] and frame["normals (°)"][1] == ""
+    for task, place, seeds in ("rotation", 0, "one seed"), ("rotation", 1, "2 seeds"), ("normals", 0, "2 seeds"):
+        row = rows[task][place]
+        text = frame[f"{task} (°)"][place]
+        assert text.startswith(f"{row.estimates['median_deg'].mean:.1f} ") and text.endswith(f"]\n{seeds}")
 
 
 def test_rows_and_pairs_are_tables() -> None:
