@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from sphreg.render.camera import Camera
 from sphreg.render.raster import Raster
 from sphreg.render.sampling import rotations
 from sphreg.runs import Run
+from sphreg.statistics import RESAMPLES, pixel_draws, pose_draws, resample
 from sphreg.viewpoints import viewpoint_angles
 from sphreg.views import write_views
 
@@ -66,10 +67,30 @@ def main() -> None:
         f"| time of the processor, first run | {seconds[1]:.1f} s |",
         f"| memory | {mebibytes:.0f} MiB |",
         f"| size of the file | {size / 1e6:.1f} MB |",
+        *(f"| {RESAMPLES:,} resamples of {MESHES} meshes, {what} | {took:.2f} s |" for what, took in resampling()),
     ]
     print(*lines, sep="\n")
     if arguments.out:
         arguments.out.write_text("\n".join(lines) + "\n")
+
+
+def resampling() -> Iterator[tuple[str, float]]:
+    """Seconds for the resamples and all metrics of each: of a rotation's test, and of one of normals. The best of 3."""
+    rng = np.random.default_rng(0)
+    categories = np.arange(MESHES) % len(CATEGORIES)
+    views = np.repeat(np.arange(MESHES), VIEWS)
+    errors = rng.exponential(30, len(views)).clip(max=180)
+    pixels = rng.poisson(3, (MESHES, BINS // COARSE)).astype(float)
+    for what, draws in (
+        (f"{len(views):,} rotation views", lambda counts: pose_draws(errors, views, categories, counts)),
+        (f"{pixels.sum():,.0f} pixels", lambda counts: pixel_draws(pixels, counts)),
+    ):
+        times = []
+        for _ in range(3):
+            start = time.perf_counter()
+            draws(resample(categories, RESAMPLES, rng))
+            times.append(time.perf_counter() - start)
+        yield what, min(times)
 
 
 def measure(folder: Path) -> tuple[tuple[float, float], float]:

@@ -67,7 +67,7 @@ def read(
 
 def markdown(found: Mapping[str, Comparison], notes: Sequence[str], command: str) -> str:
     """Of each task the rows, the pairs and what others published, and what a reader has to know."""
-    infos = [each.info for comparison in found.values() for row in comparison.rows for each in row.scored]
+    infos = [info for comparison in found.values() for info in comparison.infos]
     parts = [f"Written by `{command}`. {data_sentence(infos)}", " ".join(EXPLANATION)]
     for task, comparison in found.items():
         pairs = pair_table(comparison, PAIRED[task])

@@ -141,8 +141,8 @@ class Difference:
     Attributes:
         interval: None if unknown.
         p: of sign flips over the meshes, corrected over all pairs.
-        beyond_chance: p is below 5 %, and 0 is outside the interval over several seeds of both. Of two trainings of one
-            head p may well be low: it is about these networks.
+        beyond_chance: p is below 5 %, and 0 is outside the interval over several seeds of both, made wider for the
+            number of pairs (Bonferroni). Of two trainings of one head p may well be low: it is about these networks.
     """
 
     difference: float
@@ -168,6 +168,11 @@ class Comparison:
     rows: list[Row]
     pairs: list[Pair]
     notes: list[str]
+
+    @property
+    def infos(self) -> list[dict[str, Any]]:
+        """The `info.json` of each run's dataset."""
+        return [each.info for row in self.rows for each in row.scored]
 
 
 def compare(scored: Sequence[Scored]) -> Comparison:
@@ -272,7 +277,7 @@ def _pairs(rows: Sequence[tuple[Row, Row]]) -> list[Pair]:
         ]
         alone = [statistics.sign_flips(share, statistics.FLIPS, np.random.default_rng(0)) for share in shares]
         for pair, p in zip(pairs, statistics.holm(np.array(alone)).tolist(), strict=True):
-            pair.differences[metric] = _difference(pair.a, pair.b, metric, p)
+            pair.differences[metric] = _difference(pair.a, pair.b, metric, p, len(pairs))
     return pairs
 
 
@@ -288,12 +293,15 @@ def _middle(a: Row, b: Row) -> dict[str, float]:
     return {str(name): float(value) for name, value in errors.groupby("category")["error_deg"].median().items()}
 
 
-def _difference(a: Row, b: Row, metric: str, p: float) -> Difference:
+def _difference(a: Row, b: Row, metric: str, p: float, pairs: int) -> Difference:
     scores = [[each.scores[metric] for each in row.scored] for row in (a, b)]
-    difference, interval = a.estimates[metric].mean - b.estimates[metric].mean, None
+    difference, interval, beyond = a.estimates[metric].mean - b.estimates[metric].mean, None, False
     if metric in a.draws and metric in b.draws:
         limits = (-_largest(metric), _largest(metric))
-        interval = statistics.interval(difference, a.draws[metric] - b.draws[metric], scores, limits)
-    several = min(len(a.scored), len(b.scored)) > 1
-    outside = interval is not None and not interval[0] <= 0 <= interval[1]
-    return Difference(difference, interval, p, several and outside and p < 1 - statistics.LEVEL)
+        draws = a.draws[metric] - b.draws[metric]
+        interval = statistics.interval(difference, draws, scores, limits)
+        if min(len(a.scored), len(b.scored)) > 1 and p < 1 - statistics.LEVEL:
+            level = 1 - (1 - statistics.LEVEL) / pairs
+            low, high = statistics.interval(difference, draws, scores, limits, level)
+            beyond = not low <= 0 <= high
+    return Difference(difference, interval, p, beyond)

@@ -15,10 +15,11 @@ EXPLANATION = (
     "Intervals: bootstrap over the test meshes, with all their views, within each category "
     f"({RESAMPLES:,} resamples); with several seeds also over training, by Student's t. One seed says nothing of the "
     "chance of training: its interval is that of one network.",
-    f"Differences: the first minus the second; p by {FLIPS:,} sign flips of whole meshes, Holm-corrected over all "
-    "pairs; of a median, on the share of errors below the common one. It tells networks apart, not yet heads.",
-    "Bold: the heads differ beyond the chance of training, too (p below 0.05, and 0 outside the interval, with several "
-    "seeds of both).",
+    f"Differences: the first minus the second; p by {FLIPS:,} sign flips of whole meshes, Holm-corrected over the "
+    "pairs of a task, for each metric alone; of a median, on the share of errors below the common one. It tells "
+    "networks apart, not yet heads.",
+    "Bold: the heads differ beyond the chance of training, too: with several seeds of both, p is below 0.05, and 0 is "
+    "outside the interval at a level that is corrected for the number of pairs.",
 )
 NOT_THE_PAPERS = "These numbers are not those of the paper's dataset."
 OTHERS = (

@@ -96,17 +96,19 @@ def interval(
     draws: Float64[np.ndarray, "resamples"],
     seeds: Sequence[Sequence[float]],
     limits: tuple[float, float],
+    level: float = LEVEL,
 ) -> tuple[float, float]:
-    """The interval of 95 %: percentiles of the draws, widened by the spread over the seeds where there are several.
+    """An interval: percentiles of the draws, widened by the spread over the seeds where there are several.
 
     Args:
         estimate: the score, a mean over the seeds; or the difference of two.
         draws: the same for each resample of the meshes.
         seeds: the score of each seed; of a difference, those of both. One that has a single seed widens nothing.
         limits: between which values a score lies.
+        level: how often it is to cover what it estimates.
     """
-    low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    half = _half_of_seeds(seeds)
+    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    half = _half_of_seeds(seeds, level)
     if half > 0:
         low, high = (
             estimate - np.hypot(max(estimate - low, 0), half),
@@ -115,7 +117,7 @@ def interval(
     return float(np.clip(low, *limits)), float(np.clip(high, *limits))
 
 
-def _half_of_seeds(seeds: Sequence[Sequence[float]]) -> float:
+def _half_of_seeds(seeds: Sequence[Sequence[float]], level: float) -> float:
     """Half the interval of a mean over seeds, or by Welch of a difference of two; 0 where one has one seed."""
     numbers = np.array([len(scores) for scores in seeds])
     if numbers.min() < 2:
@@ -124,7 +126,7 @@ def _half_of_seeds(seeds: Sequence[Sequence[float]]) -> float:
     if not variances.any():
         return 0.0
     freedom = variances.sum() ** 2 / (variances**2 / (numbers - 1)).sum()
-    return float(stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(variances.sum()))
+    return float(stdtrit(freedom, (1 + level) / 2) * np.sqrt(variances.sum()))
 
 
 def sign_flips(differences: Float64[np.ndarray, "meshes"], flips: int, rng: np.random.Generator) -> float:

@@ -124,6 +124,15 @@ def test_another_head_is_an_experiment_to_compare_with(project: Project) -> None
     project.dvc("exp", "run", "--name", "back", "--set-param", "head=direct")
     assert project.weights() == trained
 
+    said = project.run(sys.executable, "-m", "sphreg.compare", "--task", "rotation")
+    assert (
+        "\n| direct | 0 (one seed) | " in said
+        and "\n| flat | 0 (one seed) | " in said
+        and "\n| direct - flat | " in said
+    )
+    page = (project.folder / "reports" / "compare" / "index.html").read_text(encoding="utf-8")
+    assert "Not drawn" not in page and page.count("<svg") == 10 and "data:image/jpeg;base64," in page
+
 
 def test_a_setting_of_one_task_trains_that_task_alone(project: Project) -> None:
     before = project.weights()

@@ -80,9 +80,7 @@ def write_page(study: Study, notes: Sequence[str], command: str, settings: Mappi
         seeds=sorted({run.seed for _, run in runs}),
         parts=parts,
         info=info,
-        data=data_sentence(
-            each.info for comparison in found.values() for row in comparison.rows for each in row.scored
-        ),
+        data=data_sentence(info for comparison in found.values() for info in comparison.infos),
         overview=overview_table(found),
         reading=[*EXPLANATION, *notes],
         others=OTHERS,
@@ -131,10 +129,10 @@ def _inline(text: str) -> str:
 
 
 def _left_out(rows: Sequence[Row], drawn: Sequence[Row]) -> list[str]:
-    names = ", ".join(row.name for row in rows if row not in drawn)
-    return [f"Not drawn, as tested on other views than those of the dataset that is checked out: {names}."] * bool(
-        names
-    )
+    names = [row.name for row in rows if row.name not in {row.name for row in drawn}]
+    if not names:
+        return []
+    return [f"Not drawn, as tested on other views than those of the dataset that is checked out: {', '.join(names)}."]
 
 
 def _figures(task: str, drawn: Sequence[Picture], out: Path) -> list[tuple[Picture, str]]:
@@ -150,16 +148,18 @@ def _figures(task: str, drawn: Sequence[Picture], out: Path) -> list[tuple[Pictu
 def _galleries(task: str, study: Study) -> list[dict[str, Any]]:
     """Of the best rows, with their first seeds: by category and rank the views."""
     rows = study.drawn[task]
-    best = sorted(rows, key=lambda row: row.estimates["median_deg"].mean)[:GALLERIES]
+    best = [row.name for row in sorted(rows, key=lambda row: row.estimates["median_deg"].mean)]
     found = []
-    for row in [row for row in rows if row in best]:
+    for row in rows:
+        if row.name not in best[:GALLERIES]:
+            continue
         table = study.errors[task]
         own = table[(table["head"] == row.name) & (table["seed"] == row.seeds[0])]
         count = max(1, min(MOST, SHOWN // (len(RANKS) * own["category"].nunique())))
         by_category: dict[str, dict[str, list[Any]]] = {}
         for shown in gallery(own, study.views, study.meshes, study.camera, count):
             by_category.setdefault(shown.category, {rank: [] for rank in RANKS})[shown.rank].append(shown)
-        found.append({"head": row.name, "seed": row.seeds[0], "rows": by_category, "open": row is best[0]})
+        found.append({"head": row.name, "seed": row.seeds[0], "rows": by_category, "open": row.name == best[0]})
     return found
 
 
