@@ -44,11 +44,16 @@ def read(
     Raises:
         UserError: there is nothing to compare, or a named experiment does not exist, has no result or lost its tables.
     """
-    all_runs = find_runs(root, names, tasks)
-    for name in names:
-        if all(run.source != name for run in all_runs):
-            raise UserError(f"{name}: it has no result of {', '.join(tasks)}, of the head and the seed that it names.")
+    all_runs, without = find_runs(root, names, tasks)
+    reasons = [
+        f"{name}: it has no result of {', '.join(tasks)} with the head and the seed that its params.yaml names."
+        for name in without
+        if name != WORKSPACE or names
+    ]
+    if names and reasons:
+        raise UserError(reasons[0])
     runs, notes = distinct(all_runs)
+    notes += [f"Left out: {reason}" for reason in reasons]
     scored: dict[str, list[Scored]] = {task: [] for task in tasks}
     for place, run in enumerate(runs):
         result = folder / str(place)
@@ -130,6 +135,7 @@ def write(found: Mapping[str, Comparison], notes: Sequence[str], command: str, o
     if out.suffix == ".md":
         write_whole(out, text)
         return
+    shown = study(found, DATA, MESHES)
     rows, pairs = records(found)
     all_notes = [*(note for comparison in found.values() for note in comparison.notes), *notes]
     document = {
@@ -146,7 +152,24 @@ def write(found: Mapping[str, Comparison], notes: Sequence[str], command: str, o
     write_whole(out / "rows.csv", pd.DataFrame(rows).to_csv(index=False).encode())
     write_whole(out / "pairs.csv", pd.DataFrame(pairs).to_csv(index=False).encode())
     settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    write_page(study(found, DATA, MESHES), notes, command, settings, out)
+    write_page(shown, notes, command, settings, out)
+
+
+def _try(out: Path) -> None:
+    """Say before the work that nothing can be written there."""
+    folder = out.parent if out.suffix == ".md" else out
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"{folder}: it cannot be written to ({error.strerror}).") from None
+
+
+def _out(text: str) -> Path:
+    out = Path(text)
+    if not text or (out.suffix and out.suffix != ".md" and not out.is_dir()):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a folder, which has no dot in its name, nor NAME.md")
+    return out
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -161,11 +184,12 @@ def main(argv: list[str] | None = None) -> int:
         help=f"names of experiments, or {WORKSPACE} for the current results (default: these and all experiments)",
     )
     parser.add_argument("--task", action="append", choices=list(TRACKED), help="can be repeated (default: all)")
-    parser.add_argument("--out", type=Path, default=OUT, help=f"a folder, or NAME.md for Markdown (default: {OUT})")
+    parser.add_argument("--out", type=_out, default=OUT, help=f"a folder, or NAME.md for Markdown (default: {OUT})")
     arguments = parser.parse_args(argv)
     chosen = [f"--task {task}" for task in arguments.task or []]
     command = " ".join(["python -m sphreg.compare", *arguments.experiments, *chosen])
     try:
+        _try(arguments.out)
         with tempfile.TemporaryDirectory() as folder:
             found, notes = read(Path(), arguments.experiments, arguments.task or list(TRACKED), Path(folder))
             print(markdown(found, notes, command), end="")

@@ -22,6 +22,7 @@ from sphreg.statistics import LIMITS_DEG, PIXEL_BINS_DEG, PIXEL_LIMITS
 from sphreg.summary import OVERALL
 
 SHOWN = 4  # settings that differ, in the name of a row
+FEW = 10  # meshes of a category, which the bootstrap takes for all that there could be
 
 
 @dataclass(frozen=True)
@@ -182,8 +183,11 @@ def compare(scored: Sequence[Scored]) -> Comparison:
     pairs = _pairs([(a, b) for (a, i), (b, j) in itertools.combinations(zip(rows, views, strict=True), 2) if i == j])
     if len(set(views)) > 1:
         notes.append("Not all rows were tested on the same views; those that were are paired.")
-    if any(not row.draws for row in rows):
+    fewest = min(np.bincount(row.scored[0].categories).min() for row in rows)
+    if fewest == 1:
         notes.append("Where a category has one test mesh there is no interval, as nothing can be resampled.")
+    elif fewest < FEW:
+        notes.append(f"A category has {fewest} test meshes: of so few, intervals are too narrow.")
     code: dict[str, set[str]] = defaultdict(set)
     for each in scored:
         for path, checksum in each.run.code.items():
@@ -249,9 +253,14 @@ def _differences(scored: Sequence[Scored]) -> list[str]:
             varied = any(other.get(name) != mine.get(name) for other in same_head)
             if varied or not (of_head or all(mine.get(name) in values for values in _by_head(scored, known, name))):
                 short = name.removeprefix(f"train.{task}.").removeprefix(f"head_settings.{head}.{task}.")
-                parts.append(f"{short} {mine.get(name, 'not set')}")
+                parts.append(f"{short} {_shown(mine[name]) if name in mine else 'not set'}")
         texts.append(", ".join(parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""))
     return texts
+
+
+def _shown(value: Any) -> str:
+    """As `params.yaml` has it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _by_head(scored: Sequence[Scored], known: Sequence[dict[str, Any]], name: str) -> list[list[Any]]:
@@ -268,12 +277,14 @@ def _checksum(data: dict[str, str]) -> str:
 
 def _pairs(rows: Sequence[tuple[Row, Row]]) -> list[Pair]:
     pairs = [Pair(a, b, {}) for a, b in rows]
-    middles = [_middle(a, b) for a, b in rows]
+    # As many seeds of both: otherwise equal heads could not be exchanged, as a mean of more has rarer extremes.
+    alike = [(a.scored[:n], b.scored[:n]) for a, b in rows for n in [min(len(a.scored), len(b.scored))]]
+    middles = [_middle([*a, *b]) for a, b in alike]
     for metric in rows[0][0].estimates if rows else ():
         shares = [
-            np.mean([each.shares(metric, middle) for each in a.scored], axis=0)
-            - np.mean([each.shares(metric, middle) for each in b.scored], axis=0)
-            for (a, b), middle in zip(rows, middles, strict=True)
+            np.mean([each.shares(metric, middle) for each in a], axis=0)
+            - np.mean([each.shares(metric, middle) for each in b], axis=0)
+            for (a, b), middle in zip(alike, middles, strict=True)
         ]
         alone = [statistics.sign_flips(share, statistics.FLIPS, np.random.default_rng(0)) for share in shares]
         for pair, p in zip(pairs, statistics.holm(np.array(alone)).tolist(), strict=True):
@@ -281,15 +292,15 @@ def _pairs(rows: Sequence[tuple[Row, Row]]) -> list[Pair]:
     return pairs
 
 
-def _middle(a: Row, b: Row) -> dict[str, float]:
-    """The median of each category, or of all pixels, over all runs of both rows.
+def _middle(scored: Sequence[Scored]) -> dict[str, float]:
+    """The median of each category, or of all pixels, over all these runs of both rows.
 
     No flip changes it, so that the test of it is exact.
     """
-    if a.scored[0].run.task == "normals":
-        below = np.sum([each.pixels.sum(axis=0) for row in (a, b) for each in row.scored], axis=0).cumsum()
+    if scored[0].run.task == "normals":
+        below = np.sum([each.pixels.sum(axis=0) for each in scored], axis=0).cumsum()
         return {OVERALL["normals"]: float(PIXEL_BINS_DEG[np.searchsorted(below, below[-1] / 2)])}
-    errors = pd.concat([each.errors for row in (a, b) for each in row.scored])
+    errors = pd.concat([each.errors for each in scored])
     return {str(name): float(value) for name, value in errors.groupby("category")["error_deg"].median().items()}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from sphreg.comparison import Comparison, Difference, Estimate, Row
+from sphreg.comparison import Comparison, Difference, Estimate, Pair, Row
 from sphreg.published import STATUS, published
 from sphreg.statistics import FLIPS, RESAMPLES
 
@@ -14,10 +14,10 @@ EXPLANATION = (
     "Cells: mean over the seeds ± standard deviation between them (n - 1) [95 % interval]. Acc are fractions.",
     "Intervals: bootstrap over the test meshes, with all their views, within each category "
     f"({RESAMPLES:,} resamples); with several seeds also over training, by Student's t. One seed says nothing of the "
-    "chance of training: its interval is that of one network.",
-    f"Differences: the first minus the second; p by {FLIPS:,} sign flips of whole meshes, Holm-corrected over the "
-    "pairs of a task, for each metric alone; of a median, on the share of errors below the common one. It tells "
-    "networks apart, not yet heads.",
+    "chance of training: its interval is that of one network. Each interval is of its number alone.",
+    f"Differences: the first minus the second; p by {FLIPS:,} sign flips of whole meshes, with as many seeds of both, "
+    "Holm-corrected over the pairs of a task, for each metric alone; of a median, on the share of errors below the "
+    "common one. It tells networks apart, not yet heads.",
     "Bold: the heads differ beyond the chance of training, too: with several seeds of both, p is below 0.05, and 0 is "
     "outside the interval at a level that is corrected for the number of pairs.",
 )
@@ -56,7 +56,7 @@ class Table:
         headings = [self.caption, *self.frame.columns[1:]]
         lines = [headings, ["---:" if numeric else "---" for numeric in self.numeric]]
         for place, row in enumerate(self.frame.itertuples(index=False, name=None)):
-            cells = [cell.replace("\n", ", ") for cell in row]
+            cells = [cell.replace("\n[", " [").replace("\n", ", ") for cell in row]
             lines.append([f"**{cell}**" if (place, i) in self.strong else cell for i, cell in enumerate(cells)])
         return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
@@ -80,7 +80,7 @@ def pair_table(comparison: Comparison, metrics: Sequence[str] | None = None) -> 
         return None
     metrics = metrics or list(comparison.pairs[0].differences)
     cells = [
-        {"difference": f"{pair.a.name} - {pair.b.name}"}
+        {"difference": _pair(pair)}
         | {heading(metric): _difference(metric, pair.differences[metric]) for metric in metrics}
         for pair in comparison.pairs
     ]
@@ -112,7 +112,7 @@ def published_tables(task: str) -> list[Table]:
         withdrawn = rows["status"] == STATUS["withdrawn"]
         found.append(_published(f"{entry.data}: {entry.split}", rows[~withdrawn]))
         if withdrawn.any():
-            found.append(_published(f"{entry.data}, first published and withdrawn", rows[withdrawn]))
+            found.append(_published(f"{entry.data}: {entry.split}; first published and withdrawn", rows[withdrawn]))
     return found
 
 
@@ -155,6 +155,11 @@ def _counted(numbers: Iterable[int], one: str, several: str) -> str:
     return f"{' or '.join(f'{number:,}' for number in numbers)} {one if numbers == [1] else several}"
 
 
+def _pair(pair: Pair) -> str:
+    one_seed = ", one seed" if min(len(pair.a.seeds), len(pair.b.seeds)) == 1 else ""
+    return f"{pair.a.name} - {pair.b.name}{one_seed}"
+
+
 def _seeds(row: Row) -> str:
     return ", ".join(map(str, row.seeds)) if len(row.seeds) > 1 else f"{row.seeds[0]} (one seed)"
 
@@ -170,4 +175,4 @@ def _difference(metric: str, difference: Difference) -> str:
 
 
 def _interval(metric: str, interval: tuple[float, float] | None, sign: str = "") -> str:
-    return "" if interval is None else f" [{', '.join(number(metric, end, sign) for end in interval)}]"
+    return "" if interval is None else f"\n[{', '.join(number(metric, end, sign) for end in interval)}]"

@@ -24,11 +24,14 @@ INFO = "data/so3/info.json"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, where PyYAML was built with it
 
 
-def find_runs(root: Path, names: Sequence[str], tasks: Sequence[str]) -> list[Run]:
+def find_runs(root: Path, names: Sequence[str], tasks: Sequence[str]) -> tuple[list[Run], list[str]]:
     """All runs of some tasks, newest experiments first; without `names` those of the workspace and all experiments.
 
     Of an experiment it is the head and the seed that its `params.yaml` names: the rest of its lock file is what it
     inherited. A run that is found twice is there twice.
+
+    Returns:
+        The runs, and the names of which there is none.
 
     Raises:
         UserError: there is no DVC repository, or no experiment of that name, or DVC is busy with another command.
@@ -48,7 +51,8 @@ def find_runs(root: Path, names: Sequence[str], tasks: Sequence[str]) -> list[Ru
             raise UserError(f"{name}: there is no such experiment, allowed: {', '.join(sorted(known))}.")
     experiments.sort(key=lambda entry: (-dates[entry[1]], entry[0]))
     chosen = [(name, commit) for name, commit in [(WORKSPACE, None), *experiments] if not names or name in names]
-    return [run for name, commit in chosen for run in _runs_of(root, name, commit, current) if run.task in tasks]
+    runs = [run for name, commit in chosen for run in _runs_of(root, name, commit, current) if run.task in tasks]
+    return runs, [name for name, _ in chosen if all(run.source != name for run in runs)]
 
 
 def _runs_of(root: Path, source: str, commit: str | None, current: Mapping[str, Any]) -> list[Run]:
@@ -123,7 +127,7 @@ def fetch(root: Path, run: Run, out: Path) -> dict[str, Any]:
     except (OSError, DataIndexDirError) as error:
         missing = getattr(error, "filename", None) or run.folder
         raise UserError(
-            f"{run.source}: {missing} is not in DVC's cache; `dvc pull` it, run it again, or name what to compare."
+            f"{run.source}: {missing} is not in DVC's cache; run it again, `dvc pull` it, or name what to compare."
         ) from None
     except DvcException as error:
         raise UserError(f"{run.source}: DVC cannot read it ({error}).") from None

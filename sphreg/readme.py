@@ -16,6 +16,7 @@ PARTS = (
     ("README.md", "table", "metrics/table.md"),
     ("README.md", "figures", "metrics/heads/figures.md"),
     ("README.md", "seeds", "metrics/seeds.md"),
+    ("README.md", "report", "benchmarks/report.md"),
     ("README.md", "training", "benchmarks/train.md"),
     ("README.md", "evaluation", "benchmarks/evaluation.md"),
     ("README.md", "performance", "benchmarks/render.md"),

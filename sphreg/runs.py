@@ -52,7 +52,7 @@ class Run:
     @property
     def command(self) -> str:
         """What makes it again, in a clone with the code that it was made from."""
-        settings = {**self.changes, "seed": self.seed}
+        settings = {"head": self.head, **self.changes, "seed": self.seed}
         values = {name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.items()}
         changes = [f"-S {shlex.quote(f'{name}={value}')}" for name, value in values.items()]
         return " ".join(["uv run dvc exp run", *changes, f"stages/dvc.yaml:evaluate@{self.task}-{self.head}"])

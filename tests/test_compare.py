@@ -302,7 +302,8 @@ def test_intervals_of_normals_are_those_of_the_pixels(grid: Path, read: Read) ->
     """A loop over them resamples the meshes, of which two show no pixel."""
     found, _ = read(grid, [], ["normals"])
     row = found["normals"].rows[1]
-    assert not found["normals"].notes and all(estimate.sd is None for estimate in row.estimates.values())
+    assert found["normals"].notes == ["A category has 4 test meshes: of so few, intervals are too narrow."]
+    assert all(estimate.sd is None for estimate in row.estimates.values())
     _, pixels = maps(0, SCALE["sexp"])
     by_mesh: dict[str, list[float]] = {"c0": [], "s0": []}
     for mesh, error in pixels:
@@ -418,7 +419,7 @@ def test_what_changes_no_result_makes_no_row() -> None:
 
 
 def test_null_settings_and_the_launcher_are_left_out(grid: Path) -> None:
-    run = find_runs(grid, ["workspace"], ["rotation"])[1]
+    run = find_runs(grid, ["workspace"], ["rotation"])[0][1]
     assert run.head == "sexp"
     expected = {
         "train.rotation.backbone": "small",
@@ -435,7 +436,7 @@ def test_a_model_that_was_not_tested_yet_does_not_count(copy: Path) -> None:
     document = yaml.safe_load(lock.read_text())
     document["stages"]["train@rotation-sexp"]["outs"][0]["md5"] = 8 * "0000" + ".dir"
     lock.write_text(yaml.safe_dump(document))
-    assert [run.head for run in find_runs(copy, ["workspace"], ["rotation"])] == ["direct"]
+    assert [run.head for run in find_runs(copy, ["workspace"], ["rotation"])[0]] == ["direct"]
 
 
 def test_changed_code_is_named(grid: Path, read: Read) -> None:
@@ -444,6 +445,17 @@ def test_changed_code_is_named(grid: Path, read: Read) -> None:
     changed = replace(b.run, code=b.run.code | {"sphreg/training.py": "30"})
     notes = compare([a, Scored(changed, b.folder, INFO)]).notes
     assert notes == ["The runs are not all of the same code: sphreg/training.py changed between them."]
+
+
+def test_rows_of_other_numbers_of_seeds_are_tested_with_as_many_of_both(grid: Path, read: Read) -> None:
+    """A mean of three seeds has rarer extremes than one: two rows of equal heads could not be exchanged."""
+    rows = read(grid, [], ["rotation"])[0]["rotation"].rows
+    direct, sexp = (row.scored for row in rows)
+    (pair,), (alike,) = compare([*direct, sexp[0]]).pairs, compare([direct[0], sexp[0]]).pairs
+    assert {metric: each.p for metric, each in pair.differences.items()} == {
+        metric: each.p for metric, each in alike.differences.items()
+    }
+    assert pair.differences["mean_deg"].difference != alike.differences["mean_deg"].difference
 
 
 def test_one_mesh_has_no_interval(grid: Path, read: Read, tmp_path: Path) -> None:
@@ -469,7 +481,11 @@ def test_the_files(copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert {path.name for path in out.iterdir()} == names
     page = (out / "index.html").read_text()
     assert "Not drawn, as tested on other views than those of the dataset that is checked out: direct, sexp." in page
-    assert "<svg" not in page and "python -m sphreg.compare" in page and "uv run dvc exp run -S seed=2" in page
+    assert (
+        "<svg" not in page
+        and "python -m sphreg.compare" in page
+        and "uv run dvc exp run -S head=sexp -S seed=2 stages/dvc.yaml:evaluate@rotation-sexp" in page
+    )
     assert (out / "compare.md").read_text() == printed
     lines = printed.splitlines()
     assert lines[0].startswith("Written by `python -m sphreg.compare`. Meshes: furniture; categories chair, so|fa;")
@@ -511,6 +527,34 @@ def test_markdown_alone_and_the_same_every_time(
     assert "normals" not in texts[0] and "**+" not in texts[0]
 
 
+@pytest.mark.parametrize("out", ["", "numbers.txt", "page.html", "TABLE.MD"])
+def test_a_wrong_place_is_said_before_the_work(
+    grid: Path, out: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run_main(monkeypatch, grid, "--out", out)
+    assert f"{out!r} is neither a folder, which has no dot in its name, nor NAME.md" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_to(
+    grid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run_main(monkeypatch, grid, "--out", str(tmp_path / "file" / "x")) == 1
+    said = capsys.readouterr()
+    assert said.err == f"{tmp_path}/file/x: it cannot be written to (Not a directory).\n" and not said.out
+
+
+def test_experiments_without_a_result_are_named(copy: Path, read: Read) -> None:
+    project = Project.__new__(Project)
+    project.root, project.stages = copy, yaml.safe_load((copy / "stages" / "dvc.lock").read_text())["stages"]
+    project.experiment("odd", "sexp", 5)  # nothing was trained with this seed
+    _, notes = read(copy, [], ["rotation"])
+    assert notes == [
+        "Left out: odd: it has no result of rotation with the head and the seed that its params.yaml names."
+    ]
+
+
 def test_an_unknown_experiment_is_named(
     grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -523,7 +567,8 @@ def test_an_unknown_experiment_is_named(
 def test_an_experiment_without_a_result_is_named(grid: Path, read: Read) -> None:
     """Its lock file has normals, which are inherited."""
     with pytest.raises(
-        UserError, match=r"^sexp-1: it has no result of normals, of the head and the seed that it names\.$"
+        UserError,
+        match=r"^sexp-1: it has no result of normals with the head and the seed that its params\.yaml names\.$",
     ):
         read(grid, ["workspace", "sexp-1"], ["normals"])
 
@@ -535,7 +580,7 @@ def test_no_results_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert run_main(monkeypatch, project.root, "--task", "rotation") == 1
     expected = "There is no result of rotation to compare. `dvc repro -P` makes the results of all heads.\n"
     assert capsys.readouterr().err == expected
-    assert not (project.root / "reports").exists()
+    assert not [*(project.root / "reports").rglob("*.*")]
 
 
 def test_outside_of_a_repository(tmp_path: Path, read: Read) -> None:
@@ -550,7 +595,7 @@ def test_results_that_are_not_in_the_cache(copy: Path, read: Read) -> None:
     )
     checksum = lock["stages"]["evaluate@rotation-sexp"]["outs"][0]["md5"]
     (copy / ".dvc" / "cache" / "files" / "md5" / checksum[:2] / checksum[2:]).unlink()
-    with pytest.raises(UserError, match=r"^sexp-1: results/sexp/rotation is not in DVC's cache; `dvc pull` it, "):
+    with pytest.raises(UserError, match=r"^sexp-1: results/sexp/rotation is not in DVC's cache; run it again, "):
         read(copy, ["sexp-1", "direct-1"], ["rotation"])
     found, notes = read(copy, [], ["rotation"])
     assert rows_of(found["rotation"]) == {"direct": [0, 1, 2], "sexp": [0, 2]}

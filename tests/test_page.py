@@ -22,7 +22,7 @@ from benchmarks.report import NOTE, make, write
 from sphreg.comparison import Comparison, Difference, Estimate, Pair, Row, Scored, compare
 from sphreg.comparison_tables import Table, overview_table, pair_table, published_tables, row_table
 from sphreg.errors import UserError
-from sphreg.page import flatten
+from sphreg.page import as_texts
 from sphreg.page.gallery import Meshes, gallery, signs_right
 from sphreg.page.highlights import write_highlights
 from sphreg.page.results import errors, scores
@@ -222,7 +222,7 @@ def test_results_are_found_or_named(tmp_path: Path) -> None:
         (tmp_path / "flat" / "rotation" / name).touch()
     (run,) = runs_in(tmp_path, ["flat"], ["rotation"], 3)
     assert (run.task, run.head, run.seed, Path(run.folder)) == ("rotation", "flat", 3, tmp_path / "flat" / "rotation")
-    assert run.command == "uv run dvc exp run -S seed=3 stages/dvc.yaml:evaluate@rotation-flat"
+    assert run.command == "uv run dvc exp run -S head=flat -S seed=3 stages/dvc.yaml:evaluate@rotation-flat"
     with pytest.raises(UserError, match=r"sexp/rotation: there is no whole result; `dvc repro -P` makes all of them\."):
         runs_in(tmp_path, ["flat", "sexp"], ["rotation"], 3)
 
@@ -230,7 +230,16 @@ def test_results_are_found_or_named(tmp_path: Path) -> None:
 def test_commands_name_what_differs() -> None:
     changes = {"train.rotation.backbone": "resnet18", "train.rotation.weights": None, "tasks": ["a b", "c"], "x": True}
     run = Run("e", "1", "rotation", "sexp", 2, {}, {}, {}, "", "", changes)
-    words = ["-S", "train.rotation.backbone=resnet18", "-S", "train.rotation.weights=null", "-S", 'tasks=["a b", "c"]']
+    words = [
+        "-S",
+        "head=sexp",
+        "-S",
+        "train.rotation.backbone=resnet18",
+        "-S",
+        "train.rotation.weights=null",
+        "-S",
+        'tasks=["a b", "c"]',
+    ]
     words += ["-S", "x=true", "-S", "seed=2", "stages/dvc.yaml:evaluate@rotation-sexp"]
     assert shlex.split(run.command) == ["uv", "run", "dvc", "exp", "run", *words]
 
@@ -269,7 +278,7 @@ def test_signs_are_right_where_all_are() -> None:
 
 def test_settings_have_dotted_names() -> None:
     settings = {"a": {"b": {"c": 1, "d": None}, "e": {}}, "f": [1, "x"], "g": True, "h": "null"}
-    assert dict(flatten(settings)) == {
+    assert dict(as_texts(settings)) == {
         **{"a.b.c": "1", "a.b.d": "null", "a.e": "{}", "f": "1, x", "g": "true", "h": "null"},
     }
 
@@ -291,7 +300,7 @@ def test_the_overview_has_a_column_of_medians_for_each_task(study: Path) -> None
     for task, place, seeds in ("rotation", 0, "one seed"), ("rotation", 1, "2 seeds"), ("normals", 0, "2 seeds"):
         row = rows[task][place]
         text = frame[f"{task} (°)"][place]
-        assert text.startswith(f"{row.estimates['median_deg'].mean:.1f} ") and text.endswith(f"]\n{seeds}")
+        assert text.startswith(f"{row.estimates['median_deg'].mean:.1f}") and text.endswith(f"]\n{seeds}")
 
 
 def test_rows_and_pairs_are_tables() -> None:
@@ -312,19 +321,24 @@ def test_rows_and_pairs_are_tables() -> None:
     rows = row_table(found)
     assert rows.caption == "rotation, 2 test images of 1 mesh"
     assert rows.frame.to_dict("records") == [
-        {"head": "flat", "seeds": "0, 1", "median (°)": "50.0 ± 0.3 [48.0, 52.0]", "Acc@30°": "0.250"},
-        {"head": "sexp (lr 0.1)", "seeds": "0 (one seed)", "median (°)": "50.0 ± 0.3 [48.0, 52.0]", "Acc@30°": "0.250"},
+        {"head": "flat", "seeds": "0, 1", "median (°)": "50.0 ± 0.3\n[48.0, 52.0]", "Acc@30°": "0.250"},
+        {
+            "head": "sexp (lr 0.1)",
+            "seeds": "0 (one seed)",
+            "median (°)": "50.0 ± 0.3\n[48.0, 52.0]",
+            "Acc@30°": "0.250",
+        },
     ]
     pairs = pair_table(found)
     assert pairs is not None and pairs.strong == {(0, 1)}
     assert pairs.frame.to_numpy().tolist() == [
-        ["flat - sexp (lr 0.1)", "+20.0 [+18.0, +22.0]\np < 0.001", "-0.200\np = 0.250"]
+        ["flat - sexp (lr 0.1), one seed", "+20.0\n[+18.0, +22.0]\np < 0.001", "-0.200\np = 0.250"]
     ]
     assert pair_table(found, ["acc_30"]).frame.shape == (1, 2)
     assert pair_table(replace(found, pairs=[])) is None
     heading, rule, line = pairs.markdown.splitlines()
     assert heading == "| rotation, differences | median (°) | Acc@30° |" and rule == "| --- | ---: | ---: |"
-    assert line == "| flat - sexp (lr 0.1) | **+20.0 [+18.0, +22.0], p < 0.001** | -0.200, p = 0.250 |"
+    assert line == "| flat - sexp (lr 0.1), one seed | **+20.0 [+18.0, +22.0], p < 0.001** | -0.200, p = 0.250 |"
 
 
 def test_published_numbers_have_a_source_and_withdrawn_ones_stand_apart() -> None:
@@ -334,7 +348,7 @@ def test_published_numbers_have_a_source_and_withdrawn_ones_stand_apart() -> Non
             assert (table.frame["source"] != "").all()
     valid, withdrawn, *_ = published_tables("rotation")
     assert valid.caption == "ModelNet10-SO3: 3,991 training and 908 test models"
-    assert withdrawn.caption == "ModelNet10-SO3, first published and withdrawn"
+    assert withdrawn.caption == "ModelNet10-SO3: 3,991 training and 908 test models; first published and withdrawn"
     for table, median, remark in (
         (valid, "28.7", "corrected by the authors"),
         (withdrawn, "20.3", "withdrawn: √2 too small"),
@@ -348,7 +362,7 @@ def test_published_numbers_have_a_source_and_withdrawn_ones_stand_apart() -> Non
 def test_the_page_says_what_it_is_of(study: Path) -> None:
     text = " ".join("".join(read(study).text).split())
     for words in (
-        *("Heads direct, flat, sexp; seeds 0, 1.", NOTE, "not those of the paper's dataset", f"{SIZE} x {SIZE} pixels"),
+        *("Heads direct, flat, sexp.", NOTE, "not those of the paper's dataset", f"{SIZE} x {SIZE} pixels"),
         *("24 test views of 6 meshes", "What others published, on other data", "python -m benchmarks.report"),
     ):
         assert words in text, words

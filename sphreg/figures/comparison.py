@@ -231,15 +231,17 @@ def _marker(table: pd.DataFrame) -> str:
 def _legend(figure: Figure, axes: Axes) -> None:
     """Above, in as many columns as there is room for; what it takes is added to the height of the figure."""
     handles, labels = axes.get_legend_handles_labels()
-    handle, gap = 0.36, 0.18  # inches: the line or bar before a name, and what is between columns
+    handle, gap = 0.44, 0.18  # inches: the line or bar before a name, and what is between columns
     room = figure.get_figwidth() - 0.15
     labels = [fitted(label, room - handle, LEGEND) for label in labels]
     columns = next((number for number in (4, 3, 2) if _width(labels, number, handle + gap) < room + gap), 1)
     lines = max(sum(1.2 * (1 + label.count("\n")) + 0.4 for label in part) for part in np.array_split(labels, columns))
     figure.set_figheight(figure.get_figheight() + (lines - 1.6) * LEGEND / 72)
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=columns, fontsize=LEGEND, handlelength=2.3, columnspacing=1.5
+    legend = figure.legend(
+        handles, labels, loc="outside upper center", ncols=columns, fontsize=LEGEND, handlelength=3, columnspacing=1.5
     )
+    for line in legend.get_lines():
+        line.set_marker("")  # it would hide the dashes
 
 
 def _width(labels: Sequence[str], columns: int, beside: float) -> float:

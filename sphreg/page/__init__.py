@@ -35,7 +35,7 @@ LEADS = {
 }
 SHOWN, MOST = 60, 4  # views in a gallery, about, and of one rank and category
 GALLERIES = 6  # rows that have one, at the most
-COMMANDS = ["task", "head", "seed", "source", "command"]
+COMMANDS = ["task", "head", "seed", "source", "commit", "command"]
 PACKAGES = ("sphreg", "torch", "torchvision", "numpy", "scipy", "pandas", "numba", "matplotlib", "dvc")
 
 
@@ -77,7 +77,6 @@ def write_page(study: Study, notes: Sequence[str], command: str, settings: Mappi
     html = environment.get_template("template.html").render(
         title="Comparison of heads",
         heads=list(dict.fromkeys(run.head for _, run in runs)),
-        seeds=sorted({run.seed for _, run in runs}),
         parts=parts,
         info=info,
         data=data_sentence(info for comparison in found.values() for info in comparison.infos),
@@ -85,15 +84,19 @@ def write_page(study: Study, notes: Sequence[str], command: str, settings: Mappi
         reading=[*EXPLANATION, *notes],
         others=OTHERS,
         counts=_counts(info["counts"]),
-        facts=[*flatten({name: info[name] for name in ("camera", "shading", "engine") if name in info})],
+        facts=[*as_texts({name: info[name] for name in ("camera", "shading", "engine") if name in info})],
         command=command,
         commands=Table(
             "The runs",
             pd.DataFrame(
-                [(row.task, row.name, str(run.seed), run.source, run.command) for row, run in runs], columns=COMMANDS
+                [
+                    (row.task, row.name, str(run.seed), run.source, (run.commit or "")[:7], run.command)
+                    for row, run in runs
+                ],
+                columns=COMMANDS,
             ),
         ),
-        settings=Table("params.yaml", pd.DataFrame(flatten(settings), columns=["setting", "value"])),
+        settings=Table("params.yaml", pd.DataFrame(as_texts(settings), columns=["setting", "value"])),
         versions=Table("What wrote this page", pd.DataFrame(_versions(), columns=["package", "version"])),
         ranks=RANKS,
     )
@@ -109,11 +112,11 @@ def data_uri(image: bytes) -> str:
     return f"data:image/jpeg;base64,{b64encode(image).decode()}"
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def as_texts(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """`train.rotation.lr` and `0.003`, for all settings."""
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{prefix}{name}.")
+            yield from as_texts(value, f"{prefix}{name}.")
         elif isinstance(value, (list, tuple)):
             yield f"{prefix}{name}", ", ".join(map(str, value))
         else:
@@ -164,7 +167,7 @@ def _galleries(task: str, study: Study) -> list[dict[str, Any]]:
 
 
 def _counts(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Table:
-    """Meshes, views and maps of normals of each category, and all."""
+    """Meshes, views and maps of normals of each category; in the caption, of all."""
     rows = []
     for category in {**counts["train"], **counts["test"]}:
         row: dict[str, Any] = {"category": category}
@@ -172,6 +175,6 @@ def _counts(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Table:
             row |= {f"{split}: {name}": number for name, number in counts[split].get(category, {}).items()}
         rows.append(row)
     frame = pd.DataFrame(rows).fillna(0)
-    frame.loc[len(frame)] = ["all", *frame.iloc[:, 1:].sum()]
     text = frame.iloc[:, 1:].map(lambda number: f"{number:,.0f}")
-    return Table("What the dataset holds", pd.concat([frame[["category"]], text], axis=1))
+    sums = ", ".join(f"{name} {number:,.0f}" for name, number in frame.iloc[:, 1:].sum().items())
+    return Table(f"What the dataset holds. In all: {sums}", pd.concat([frame[["category"]], text], axis=1))

@@ -164,7 +164,8 @@ def _sphere(errors: pd.DataFrame, heads: Mapping[str, Look]) -> Picture:
     figure = sphere.rotations({head: chosen[chosen["head"] == head] for head in heads})
     caption = (
         f"{len(keys)} test views at even distances in the test set, each where the viewer is seen from the object, on "
-        "Mollweide's map of the sphere, which keeps areas. Colours are tilts. A line joins a truth and its prediction."
+        "Mollweide's map of the sphere, which keeps areas. Colours are tilts. A line joins a truth and what was "
+        "predicted."
     )
     medians = chosen.groupby("head", sort=False)["error_deg"].median()
     text = f"{caption} Median error of the rotations of these views: {_list(medians, '.1f', '°')}."

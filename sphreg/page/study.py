@@ -69,7 +69,7 @@ def study(found: Mapping[str, Comparison], data: Path, meshes: Path) -> Study:
     """
     for path in data / "info.json", data / "test.csv", data / "test.lmdb", meshes / "index.csv":
         if not path.exists():
-            raise UserError(f"{path} is not there, which the page is drawn from; `dvc checkout` brings it.")
+            raise UserError(f"{path} is not there, which the page is drawn from; `dvc checkout` brings what was made.")
     info = json.loads((data / "info.json").read_text(encoding="utf-8"))
     names = dict.fromkeys(["key", "category", "mesh"], str)
     views = pd.read_csv(data / "test.csv", dtype=names, keep_default_na=False)
@@ -79,7 +79,7 @@ def study(found: Mapping[str, Comparison], data: Path, meshes: Path) -> Study:
 
 
 def _tested_on(rows: list[Row], views: Path) -> list[Row]:
-    """The rows that were tested on these views, as far as it was recorded."""
+    """The rows that were tested on these views, or have no record of it: within a stage, DVC sees to that."""
     checksum = hashlib.md5(views.read_bytes(), usedforsecurity=False).hexdigest()  # as DVC has it
     found = []
     for row in rows:
