@@ -1,6 +1,5 @@
 """Runs of one task side by side: what was trained alike is a row over its seeds, and rows are tested in pairs."""
 
-import hashlib
 import itertools
 import json
 from collections import defaultdict
@@ -16,12 +15,12 @@ from jaxtyping import Float64, Int64
 
 from sphreg import statistics
 from sphreg.metrics import Metrics, normals_metrics, pose_metrics
+from sphreg.naming import differences
 from sphreg.results import read_errors, read_histogram, read_pixels
-from sphreg.runs import Run, flatten, row_name
+from sphreg.runs import Run, row_name
 from sphreg.statistics import LIMITS_DEG, PIXEL_BINS_DEG, PIXEL_LIMITS
 from sphreg.summary import OVERALL
 
-SHOWN = 4  # settings that differ, in the name of a row
 FEW = 10  # meshes of a category, which the bootstrap takes for all that there could be
 
 
@@ -204,7 +203,7 @@ def _rows(scored: Sequence[Scored]) -> list[Row]:
     for each in sorted(scored, key=lambda each: each.run.seed):
         groups[each.run.made_from].append(each)
     alike = sorted(groups.values(), key=lambda group: (group[0].run.head, -len(group)))
-    names = _differences([group[0] for group in alike])
+    names = differences([group[0].run for group in alike], [group[0].info for group in alike])
     return [_row(group, name) for group, name in zip(alike, names, strict=True)]
 
 
@@ -228,51 +227,6 @@ def _row(scored: list[Scored], differs: str) -> Row:
 
 def _largest(metric: str) -> float:
     return 180.0 if metric.endswith("_deg") else 1.0
-
-
-def _differences(scored: Sequence[Scored]) -> list[str]:
-    """What tells each of some runs from the others; a setting of a head, from the runs of that head.
-
-    Where one head alone was trained with several values, the others do not name the one that they share with it.
-    """
-    known = [each.run.settings for each in scored]
-    if len({json.dumps(each.run.data, sort_keys=True) for each in scored}) > 1:
-        described = [{f"data {name}": value for name, value in flatten(each.info).items()} for each in scored]
-        if all(other == described[0] for other in described):
-            described = [{"data": _checksum(each.run.data)} for each in scored]
-        known = [settings | description for settings, description in zip(known, described, strict=True)]
-    texts = []
-    for each, mine in zip(scored, known, strict=True):
-        task, head = each.run.task, each.run.head
-        same_head = [other for rival, other in zip(scored, known, strict=True) if rival.run.head == head]
-        parts = []
-        for name in sorted({name for other in known for name in other}):
-            of_head = name.startswith("head_settings.")
-            if of_head and not name.startswith(f"head_settings.{head}."):
-                continue
-            varied = any(other.get(name) != mine.get(name) for other in same_head)
-            if varied or not (of_head or all(mine.get(name) in values for values in _by_head(scored, known, name))):
-                short = name.removeprefix(f"train.{task}.").removeprefix(f"head_settings.{head}.{task}.")
-                parts.append(f"{short} {_shown(mine[name]) if name in mine else 'not set'}")
-        texts.append(", ".join(parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""))
-    return texts
-
-
-def _shown(value: Any) -> str:
-    """As `params.yaml` has it."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _by_head(scored: Sequence[Scored], known: Sequence[dict[str, Any]], name: str) -> list[list[Any]]:
-    """Of each head the values of a setting."""
-    values: dict[str, list[Any]] = defaultdict(list)
-    for each, settings in zip(scored, known, strict=True):
-        values[each.run.head].append(settings.get(name))
-    return [*values.values()]
-
-
-def _checksum(data: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _pairs(rows: Sequence[tuple[Row, Row]]) -> list[Pair]:
