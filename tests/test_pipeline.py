@@ -128,7 +128,7 @@ def test_another_head_is_an_experiment_to_compare_with(project: Project) -> None
     assert (
         "\n| direct | 0 (one seed) | " in said
         and "\n| flat | 0 (one seed) | " in said
-        and "\n| direct - flat | " in said
+        and "\n| direct - flat, one seed | " in said
     )
     page = (project.folder / "reports" / "compare" / "index.html").read_text(encoding="utf-8")
     assert "Not drawn" not in page and page.count("<svg") == 10 and "data:image/jpeg;base64," in page
