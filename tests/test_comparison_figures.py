@@ -146,7 +146,7 @@ def figures(
         "signs of rotation": lambda: signs.confusion(by_head(table()), QUATERNION),
         "signs of viewpoint": lambda: signs.confusion(by_head(table()), ANGLES),
         "sphere": lambda: sphere.rotations(by_head(table().groupby(["head", "seed"]).head(16))),
-        "normal_maps": lambda: maps(heads, min(6, count)),
+        "normal_maps": lambda: maps(heads, min(3, count)),
     }
 
 

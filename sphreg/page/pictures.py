@@ -114,18 +114,12 @@ def pictures(task: str, rows: Sequence[Row], errors: pd.DataFrame, heads: Mappin
     ):
         drawn = "medians and quartiles" if len(heads) <= BANDS else "medians"
         caption = f"The error of a view {where}{mean}: {drawn} of {BINS} groups of equal size."
-        least, most = (
-            errors[errors[column].rank(pct=True).between(*ends)] for ends in ((0, 1 / BINS), (1 - 1 / BINS, 1))
-        )
-        ends = (group.groupby("head", sort=False)["error_deg"].median() for group in (least, most))
-        text = f"{caption} Where the angle is least: {{}}; where it is largest: {{}}."
-        text = text.format(*(_list(medians, ".1f", "°") for medians in ends))
-        yield Picture(
-            f"by_{column.removesuffix('_deg')}",
-            comparison.by_angle(errors, heads, column, label, limits),
-            caption,
-            text,
-        )
+        rank = errors[column].rank(pct=True)
+        least = _list(_medians(errors[rank <= 1 / BINS]), ".1f", "°")
+        most = _list(_medians(errors[rank > 1 - 1 / BINS]), ".1f", "°")
+        text = f"{caption} Where the angle is least: {least}; where it is largest: {most}."
+        figure = comparison.by_angle(errors, heads, column, label, limits)
+        yield Picture(f"by_{column.removesuffix('_deg')}", figure, caption, text)
 
     if pose:
         yield _signs(task, errors, heads)
@@ -167,8 +161,7 @@ def _sphere(errors: pd.DataFrame, heads: Mapping[str, Look]) -> Picture:
         "Mollweide's map of the sphere, which keeps areas. Colours are tilts. A line joins a truth and what was "
         "predicted."
     )
-    medians = chosen.groupby("head", sort=False)["error_deg"].median()
-    text = f"{caption} Median error of the rotations of these views: {_list(medians, '.1f', '°')}."
+    text = f"{caption} Median error of the rotations of these views: {_list(_medians(chosen), '.1f', '°')}."
     return Picture("sphere", figure, caption, text, wide=True)
 
 
@@ -193,6 +186,11 @@ def _load(folder: Path) -> dict[str, np.ndarray]:
     with np.load(folder / "maps.npz") as maps:
         rows = np.unique(np.linspace(0, len(maps["key"]) - 1, MAPS).round().astype(int))
         return {name: maps[name][rows] for name in ("key", "image", "true", "predicted")}
+
+
+def _medians(errors: pd.DataFrame) -> pd.Series:
+    """The median error of each row."""
+    return errors.groupby("head", sort=False)["error_deg"].median()
 
 
 def _list(values: pd.Series, form: str, unit: str = "") -> str:
