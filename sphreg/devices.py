@@ -43,3 +43,13 @@ def check_device(device: DeviceName, *trainings: Training) -> None:
     compiler = os.environ.get("CXX", "g++")  # as torch.compile finds it
     if any(training.compile for training in trainings) and not (gpu and device != "cpu") and not shutil.which(compiler):
         raise UserError(f"compile is true, which needs a C++ compiler, and there is no {compiler}; allowed: false.")
+
+
+def seed(device: torch.device, number: int) -> None:
+    """Seed what draws the random numbers of the CPU and of one device.
+
+    torch.manual_seed seeds those of all kinds of devices, which takes 0.2 ms.
+    """
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(number)

@@ -62,7 +62,8 @@ def loader(samples: Samples, rows: BatchSampler, accelerator: Accelerator, proce
         processes: that decode, ahead of time; 0: this one.
     """
     pin = (accelerator.device.type, samples.device.type) == ("cuda", "cpu")
-    yield from _sentences(accelerator.prepare(_batches(samples, rows, processes, pin)))
+    batches = _sentences(accelerator.prepare(_batches(samples, rows, processes, pin)))
+    yield from _copied_beside(batches, accelerator.device) if pin else batches
 
 
 def _batches(samples: Samples, rows: BatchSampler, processes: int, pin: bool = False) -> "DataLoader[Batch]":
@@ -79,6 +80,21 @@ def _sentences(batches: Iterable[Batch]) -> Iterator[Batch]:
     except UserError as error:
         name = f"{UserError.__module__}.{UserError.__qualname__}: "
         raise UserError(str(error).splitlines()[-1].removeprefix(name)) from None
+
+
+def _copied_beside(batches: Iterator[Batch], gpu: torch.device) -> Iterator[Batch]:
+    """The same. They are copied to the GPU on a stream of their own, beside the steps before."""
+    copies = torch.cuda.Stream(gpu)
+    while True:
+        with torch.cuda.stream(copies):
+            batch = next(batches, None)  # accelerate sends the one after it, too
+        if batch is None:
+            return
+        steps = torch.cuda.current_stream(gpu)
+        steps.wait_stream(copies)
+        for value in batch.tensors():
+            value.record_stream(steps)  # or the next copy might be given its memory while it is still read
+        yield batch
 
 
 def _same(batch: Any) -> Any:

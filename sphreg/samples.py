@@ -122,14 +122,17 @@ class Samples(Dataset[Batch]):
 
     def __getitem__(self, rows: Sequence[int]) -> Batch:
         """The samples of these rows of the table; maps of normals as they are stored."""
+        places = torch.tensor(rows)
         if self._kept is not None:
-            return self._kept[torch.tensor(rows, device=self.device)]
-        keys, places = self._keys[rows], torch.tensor(rows)
-        images = torch.from_numpy(self.images.images(keys))[:, None]
+            if self.device.type == "cuda":
+                places = places.pin_memory().to(self.device, non_blocking=True)  # or the CPU would wait for the GPU
+            return self._kept[places]
+        keys, threads = self._keys[rows], torch.get_num_threads()  # 1 in a process of a DataLoader
+        images = torch.from_numpy(self.images.images(keys, threads))[:, None]
         if self.normals is None:
             truth = self._quaternions[places]
         else:
-            truth = torch.from_numpy(np.stack([self.normals.colours(key) for key in keys]))
+            truth = torch.from_numpy(self.normals.colours(keys, threads))
         return Batch(images, self._categories[places], truth)
 
     __getitems__ = __getitem__  # what a DataLoader asks for, once a batch

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from sphreg import checkpoint
 from sphreg.config import Train, Training
-from sphreg.devices import accelerator, check_device
+from sphreg.devices import accelerator, check_device, seed
 from sphreg.errors import UserError
 from sphreg.files import write_whole
 from sphreg.loading import Shuffled, kept, loader, processes
@@ -169,8 +169,8 @@ class Run:
     def _learn(self, batch: Batch) -> None:
         """One step, whose random numbers follow from the seed, the step and the process alone."""
         process = self.model.accelerator.process_index
-        (seed,) = np.random.SeedSequence([self.model.config.seed, self.done, process]).generate_state(1, np.uint64)
-        torch.manual_seed(int(seed))
+        (number,) = np.random.SeedSequence([self.model.config.seed, self.done, process]).generate_state(1, np.uint64)
+        seed(self.model.device, int(number))
         lr = self.optimizer.param_groups[0]["lr"]
         report = step(self.model, self.network, self.optimizer, batch)
         self.schedule.step()
@@ -180,7 +180,7 @@ class Run:
             shape = self.steps_per_epoch, len(self.names)
             self.values = torch.zeros(shape, dtype=torch.float64, device=self.model.device)
         self.values[place, 0] = lr
-        self.values[place, 1:] = self.model.accelerator.reduce(torch.stack(list(report.values())).double(), "mean")
+        self.values[place, 1:] = self.model.accelerator.reduce(torch.stack(list(report.values())), "mean")
         self.done += 1
 
     @property

@@ -24,16 +24,16 @@ class Normals(Task):
 
     def __init__(self, settings: NormalsTraining) -> None:
         super().__init__(settings)
-        cos, sin = (f(math.radians(settings.rotate_xy_deg)) for f in (math.cos, math.sin))
-        self.turn = torch.tensor([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+        self.turn = math.radians(settings.rotate_xy_deg)
 
     def targets(self, truth: Float[Tensor, "batch h w 3"]) -> Float[Tensor, "batch h w 3"]:
         """The normals, turned about z."""
-        return truth @ self.turn.T.to(truth)
+        return turned(truth, self.turn)
 
     def mask(self, truth: Float[Tensor, "batch h w 3"]) -> Bool[Tensor, "batch h w"]:
         """The pixels that show the object."""
-        return (truth != 0).any(-1)
+        x, y, z = (truth != 0).unbind(-1)  # `any` takes 100 times as long on a CPU
+        return x | y | z
 
     def total(self, losses: Float[Tensor, "batch h w"], truth: Float[Tensor, "batch h w 3"]) -> Float[Tensor, ""]:
         """Over the pixels that show the object."""
@@ -41,10 +41,17 @@ class Normals(Task):
 
     def answer(self, points: Float[Tensor, "batch h w 3"]) -> Float[Tensor, "batch h w 3"]:
         """The normals, turned back."""
-        return points @ self.turn.to(points)
+        return turned(points, -self.turn)
 
     def error(
         self, answer: Float[Tensor, "batch h w 3"], truth: Float[Tensor, "batch h w 3"]
     ) -> Float[Tensor, "batch h w"]:
         """The angle between the two normals."""
         return angle_between(answer, truth)
+
+
+def turned(vectors: Float[Tensor, "*n 3"], angle: float) -> Float[Tensor, "*n 3"]:
+    """Vectors, turned about z by an angle in radians, counterclockwise for who looks against z."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    x, y, z = vectors.unbind(-1)
+    return torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=-1)

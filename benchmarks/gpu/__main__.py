@@ -1,0 +1,98 @@
+"""What a GPU does with this project: `python -m benchmarks.gpu`, in so many minutes, into benchmarks/gpu.md.
+
+Each phase is a process of its own, which is ended when its time is over; the most important come first. What a phase
+found stands on the page as soon as the phase ends, in place of what it found another day.
+
+  a  what there is: the card, its software and its peaks
+  b  whether training and prediction are correct on it
+  c  how fast networks train
+  d  how fast images are rendered and decoded
+  e  a result: the heads, each trained for the same time; only where --only asks for it
+  f  networks layer by layer, their largest batches, and what `compile` gains; only where --only asks for it
+
+Needs torch, the library and neither DVC nor a network. Without a GPU, `--device cpu --minutes 1` tries each phase.
+"""
+
+import argparse
+import multiprocessing
+import os
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from datetime import date
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see stages/__init__.py; before torch is imported
+
+from benchmarks.gpu import page
+from benchmarks.gpu.phases import PHASES, run
+from benchmarks.gpu.setting import Setting
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the phases; status 1 if one of them failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=5.0, help="for all phases together (5)")
+    parser.add_argument("--only", type=_names, help="phases, such as b,c; without: all but e and f")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu: a dry run at a small scale")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/gpu.md"), help="the page (benchmarks/gpu.md)")
+    arguments = parser.parse_args(argv)
+    if not arguments.minutes > 0:
+        parser.error(f"--minutes is {arguments.minutes:g}, allowed: more than 0")
+    names = arguments.only or [name for name in PHASES if name not in "ef" or arguments.device == "cpu"]
+    command = shlex.join(["python", "-m", "benchmarks.gpu", *(sys.argv[1:] if argv is None else argv)])
+    processes = _context()
+    status, end = 0, time.monotonic() + 60 * arguments.minutes
+    with tempfile.TemporaryDirectory() as folder:
+        for number, name in enumerate(names):
+            weights = [PHASES[other].weight for other in names[number:]]
+            seconds = (end - time.monotonic()) * weights[0] / sum(weights)
+            setting = Setting(arguments.device, seconds, Path(folder))
+            print(f"Phase {name}, {PHASES[name].title}, of at most {seconds:.0f} s ...", flush=True)
+            ended = _in_process(processes, name, setting)
+            section = page.Section(f"{name}. {PHASES[name].title}", setting.rows(name))
+            section.note = f"`{command}`, {date.today():%Y-%m-%d}. {ended}".rstrip()
+            print(f"\n{ended}\n", flush=True)
+            page.replace(arguments.out, section)
+            status |= "failed" in ended
+    return status
+
+
+def _names(text: str) -> list[str]:
+    names = set(text.split(","))
+    if unknown := names - set(PHASES):
+        raise argparse.ArgumentTypeError(f"no phase is {min(unknown)!r}, allowed: {', '.join(PHASES)}")
+    return [name for name in PHASES if name in names]
+
+
+def _context() -> BaseContext:
+    """One process imports all and is forked for each phase, where that can be: it takes a while."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.gpu.phases", *(phase.module for phase in PHASES.values())])
+    return context
+
+
+def _in_process(processes: BaseContext, name: str, setting: Setting) -> str:
+    """Run a phase in a process; how it ended, where that is worth a sentence."""
+    process = processes.Process(target=run, args=(name, setting))  # type: ignore[attr-defined]
+    start = time.monotonic()
+    process.start()
+    process.join(setting.seconds)
+    if process.is_alive():
+        os.killpg(process.pid, signal.SIGKILL)  # and the processes that it started
+        process.join()
+        return f"Ended when its {setting.seconds:.0f} s were over."
+    if process.exitcode:
+        return f"It failed after {time.monotonic() - start:.0f} s, with status {process.exitcode}."
+    return f"It took {time.monotonic() - start:.0f} s."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

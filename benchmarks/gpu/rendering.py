@@ -1,0 +1,142 @@
+"""Phase d: how fast images are rendered and decoded."""
+
+import multiprocessing
+import os
+import time
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.gpu.page import Report
+from benchmarks.gpu.setting import Setting
+from sphreg.config import Render
+from sphreg.errors import UserError
+from sphreg.furniture import CATEGORIES, furniture
+from sphreg.meshes import Mesh, encode_normalised, normalise
+from sphreg.render.engine import choose_engine
+from sphreg.render.work import Job, render_mesh, software
+from sphreg.samples import Samples
+
+FULL = 3991 * 100 + 908 * 20  # the views of ModelNet10-SO3
+VENDORS = Path("/usr/share/glvnd/egl_vendor.d")
+
+
+def main(setting: Setting, report: Report) -> None:
+    """Views a second of each engine, by one process and by all cores; decoded images a second."""
+    cores = len(os.sched_getaffinity(0))
+    report.table(
+        "224 px with normals" if setting.gpu else "64 px with normals",
+        "one process",
+        f"{cores} processes",
+        f"{FULL:,} views",
+        "drawn by",
+    )
+    for what, variables in engines(setting).items():
+        report.row(what, *rendered(setting, what, variables, cores))
+    report.say(decoding(setting, cores))
+
+
+def engines(setting: Setting) -> dict[str, dict[str, str]]:
+    """What draws, and the environment that lets it."""
+    found: dict[str, dict[str, str]] = {}
+    if setting.gpu:
+        found["pyrender, the usual EGL"] = {}
+        nvidia = Path("/usr/local/nvidia/share/glvnd/egl_vendor.d/10_nvidia.json")
+        if nvidia.is_file():
+            found["pyrender, the card's EGL"] = {"__EGL_VENDOR_LIBRARY_FILENAMES": str(nvidia)}
+    mesa = VENDORS / "50_mesa.json"
+    if mesa.is_file():
+        found["pyrender, Mesa"] = {"__EGL_VENDOR_LIBRARY_FILENAMES": str(mesa)}
+    return found | {"numba": {}}
+
+
+def rendered(setting: Setting, what: str, variables: dict[str, str], cores: int) -> list[str]:
+    """Rates of one process and of all, the minutes for the whole dataset, and the renderer."""
+    os.environ |= variables
+    size, views, seconds = (224, 100, 4.0) if setting.gpu else (64, 5, 0.2)
+    settings = Render(
+        engine="numba" if what == "numba" else "pyrender",
+        seed=0,
+        size=size,
+        fov_deg=40.0,
+        train_views=views,
+        test_views=views,
+        train_normals=views // 5,
+        test_normals=views // 5,
+        jpeg_quality=95,
+    )
+    processes = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(cores, processes) as pool:
+            try:
+                engine = pool.submit(choose_engine, settings.engine).result()
+            except UserError as error:
+                return ["", "", "", str(error).replace("|", "/")]
+            job = Job(settings, engine, software())
+            warm(pool, job, cores)
+            one = cores_rate(pool, job, 1, seconds)
+            all_cores = cores_rate(pool, job, cores, seconds)
+    finally:
+        for variable in variables:
+            del os.environ[variable]
+    minutes = f"{FULL / all_cores / 60:.1f} minutes"
+    return [f"{one:,.0f} views/s", f"{all_cores:,.0f} views/s", minutes, engine.get("gl_renderer", "the CPU")]
+
+
+def warm(pool: Executor, job: Job, processes: int) -> None:
+    """Let each process start its engine; one that is done early may take another's turn."""
+    list(pool.map(work, [job] * 2 * processes, [1.0] * 2 * processes))
+
+
+def cores_rate(pool: Executor, job: Job, processes: int, seconds: float) -> float:
+    """Views a second of so many processes, each by its own clock."""
+    return sum(pool.map(work, [job] * processes, [seconds] * processes))
+
+
+def work(job: Job, seconds: float) -> float:
+    """Views a second of this process."""
+    torch.set_num_threads(1)
+    start, views = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        for category, content in meshes().items():
+            render_mesh(job, category, "train", content)
+            views += job.settings.train_views
+            if time.perf_counter() - start >= seconds:
+                break
+    return views / (time.perf_counter() - start)
+
+
+@cache
+def meshes() -> dict[str, bytes]:
+    """One of each category, as the stage `meshes` writes it."""
+    rng, found = np.random.default_rng(0), {}
+    for category in sorted(CATEGORIES):
+        solid = furniture(category, rng)
+        found[category] = encode_normalised(normalise(Mesh(np.array(solid.vertices), np.array(solid.faces)), "z"))
+    return found
+
+
+def decoding(setting: Setting, cores: int) -> str:
+    """What the cores decode."""
+    size, images, seconds = (224, 2048, 2.0) if setting.gpu else (64, 64, 0.1)
+    data = setting.dataset(size, images)
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(decode, [data] * 2 * cores, [0.2] * 2 * cores))
+        one, every = (sum(pool.map(decode, [data] * n, [seconds] * n)) for n in (1, cores))
+    return (
+        f"Decoding of images of {size} px, as a training without a cache does it: {one:,.0f} images/s of one process, "
+        f"{every:,.0f} of {cores}. One core feeds a network that learns from {one:,.0f} images/s."
+    )
+
+
+def decode(data: Path, seconds: float) -> float:
+    """Images a second of this process."""
+    torch.set_num_threads(1)
+    samples, rng = Samples.read(data, "train", False), np.random.default_rng(os.getpid())
+    start, images = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        images += len(samples[rng.choice(len(samples), min(256, len(samples)), replace=False).tolist()].images)
+    return images / (time.perf_counter() - start)

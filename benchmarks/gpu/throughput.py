@@ -1,0 +1,148 @@
+"""Phase c: how fast networks train, beside what the card could do."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.gpu.card import name, peak
+from benchmarks.gpu.page import Report
+from benchmarks.gpu.setting import Setting, batches
+from benchmarks.train import Given
+from sphreg.heads import HEADS
+from sphreg.loading import kept, loader, processes
+from sphreg.samples import Batch, Samples
+from sphreg.training import Run, step
+
+PAPER = 150 * 399_100  # images in the paper's training: epochs times images of ModelNet10-SO3
+GOALS = {"device": 0.95, "ram": 0.90, "none": 0.85}  # of the step on one fixed batch
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, and how many images it learns from at once."""
+
+    backbone: str
+    task: str
+    batch: int
+    size: int = 224
+
+
+CASES = (
+    Case("resnet50", "rotation", 256),
+    Case("small", "rotation", 128, 64),
+    Case("vgg16", "rotation", 256),
+    Case("resnet18", "rotation", 256),
+    Case("resnet101", "rotation", 256),
+    Case("alexnet", "rotation", 256),
+    Case("resnet50", "normals", 32),
+    Case("vgg16_bn", "normals", 32),
+)
+
+
+def main(setting: Setting, report: Report) -> None:
+    """Rates, shares of the peak, and the loop beside the step."""
+    top = peak(setting, torch.bfloat16)
+    report.say(f"On {name(setting)}; the peak is that of a matrix product in bfloat16, {top / 1e12:.3g} TFLOP/s.")
+    report.table("network, task, size, batch", "float32", "bfloat16", "ratio", "share of the peak", "memory")
+    for case in cases(setting):
+        report.row(describe(case), *steps(setting, case, top))
+    report.say("The loop with its data, bfloat16, beside the step on one fixed batch:")
+    report.table("network", "cache", "images/s", "share of the step", "goal", "the paper's 150 epochs")
+    for case in cases(setting)[: 2 if setting.gpu else 1]:
+        report.rows([[describe(case), *row] for row in loops(setting, case)])
+    report.say("Head and loss, forward and backward, beside a whole step of resnet50:")
+    report.table("task, head", "share of a step")
+    for task, head in itertools.product(("rotation", "viewpoint", "normals"), HEADS):
+        report.row(f"{task}, {head}", head_share(setting, task, head))
+
+
+def cases(setting: Setting) -> list[Case]:
+    """Those of a GPU; at a small scale two, with few images."""
+    if setting.gpu:
+        return list(CASES)
+    return [Case("small", "rotation", 8, 64), Case("resnet18", "normals", 2, 64)]
+
+
+def describe(case: Case) -> str:
+    return f"{case.backbone}, {case.task}, {case.size} px, {case.batch}"
+
+
+def samples(setting: Setting, case: Case) -> Samples:
+    images = {64: 6400, 224: 2048}[case.size] if setting.gpu else 256
+    return setting.samples(case.size, images, case.task)
+
+
+def build(setting: Setting, case: Case, head: str = "sexp", **changes: Any) -> Run:
+    """A training that is about to begin."""
+    changes = {"backbone": case.backbone, "batch": case.batch} | changes
+    return setting.training(samples(setting, case), case.task, head, case.size, **changes)
+
+
+def fixed(setting: Setting, case: Case, images: int | None = None) -> Batch:
+    """A batch on the device."""
+    every = samples(setting, case)
+    rows = torch.arange(images or case.batch) % len(every)
+    return every.batch(rows).to(torch.device(setting.device))
+
+
+def one_step(training: Run, batch: Batch) -> None:
+    step(training.model, training.network, training.optimizer, batch)
+
+
+def steps(setting: Setting, case: Case, top: float) -> Iterator[str]:
+    """Images a second of the step in both precisions, the share of the peak, and the memory in bfloat16."""
+    batch, rates = fixed(setting, case), {}
+    for precision in "float32", "bfloat16":
+        if setting.gpu:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        training = build(setting, case, precision=precision)
+        rates[precision] = case.batch * setting.rate(lambda training=training: one_step(training, batch), 0.8)
+        yield f"{rates[precision]:,.0f} images/s"
+    yield f"{rates['bfloat16'] / rates['float32']:.2f}"
+    yield f"{rates['bfloat16'] * flops(training, fixed(setting, case, 2)) / 2 / top:.0%}"
+    yield f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if setting.gpu else ""
+
+
+def flops(training: Run, batch: Batch) -> int:
+    """Of a step on a batch: two for each multiplication with its addition, forward and backward."""
+    with FlopCounterMode(display=False) as counter:
+        one_step(training, batch)
+    return counter.get_total_flops()
+
+
+def loops(setting: Setting, case: Case) -> Iterator[list[str]]:
+    """The whole loop from each cache, long enough that batches which were decoded ahead do not matter."""
+    batch, every = fixed(setting, case), samples(setting, case)
+    training = build(setting, case, precision="bfloat16")
+    decoding = processes(None, training.model.accelerator) if setting.gpu else 1
+    for where, workers in ("device", 0), ("ram", 0), ("none", decoding):
+        source = every if where == "none" else kept([every], where, training.model.accelerator, 0)[0]  # type: ignore[arg-type]
+        rate = setting.rate(lambda: one_step(training, batch), 0.8)
+        taken = loader(source, batches(every, training), training.model.accelerator, workers)
+        # Twice: the first time uses up what was decoded while the processes started.
+        for _ in range(2):
+            found = setting.rate(lambda taken=taken: training._learn(next(taken)), 2.0 if setting.gpu else 0.1)
+        rate = (rate + setting.rate(lambda: one_step(training, batch), 0.8)) / 2
+        share, goal = found / rate, GOALS[where]
+        name = f"{where}, {workers} processes decode" if workers else where
+        said = f"{goal:.0%}" if share >= goal or not setting.gpu else f"{goal:.0%}, **missed**"
+        hours = f"{PAPER / found / case.batch / 3600:.1f} hours"
+        yield [name, f"{found * case.batch:,.0f}", f"{share:.1%}", said, hours]
+
+
+def head_share(setting: Setting, task: str, head: str) -> str:
+    """Targets, head, loss and their gradients beside a step."""
+    images = {"normals": 32}.get(task, 256) if setting.gpu else 2
+    case = Case("resnet50" if setting.gpu else "small", task, images, 224 if setting.gpu else 64)
+    training, batch = build(setting, case, head, precision="bfloat16"), fixed(setting, case)
+    whole = setting.rate(lambda: one_step(training, batch), 0.4)
+    given = Given(training.model.raw(batch))
+    nothing = torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+    alone = setting.rate(lambda: step(training.model, given, nothing, batch), 0.2)
+    share = whole / alone
+    return f"{share:.1%}" + (", **more than 2 %**" if setting.gpu and share > 0.02 else "")
