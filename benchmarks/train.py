@@ -23,9 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import plain
+from benchmarks.bound import bound
 from benchmarks.rounds import machine
+from benchmarks.rows import line, missed
+from benchmarks.sharing import sharing
 from benchmarks.trainings import PARAMS, SIZES, compare, rows, run, work, write_dataset
 from sphreg.config import TASKS
+from sphreg.cores import Cores
 from sphreg.heads import HEADS
 from sphreg.loading import kept, loader, processes
 from sphreg.model import Model
@@ -87,13 +91,13 @@ def throughput(folder: Path, rounds: int) -> Iterator[str]:
             contenders[name] = work(batches, training._learn, steps, size)
         found = compare(contenders, rounds)
         what = f"training, {backbone}, {SIZES[backbone]} px, {task}"
-        yield _line(f"{what}: `step` on one batch of {size} in memory", found["step"].median(), "images/s")
+        yield line(f"{what}: `step` on one batch of {size} in memory", found["step"].median(), "images/s")
         for name, (_, number) in sources.items():
             share = (found[name] / found["step"]).median()
             goal = GOALS["ram"] if name == "cache ram" else GOALS["none"] if number == usual else 0.0
-            ratio = f"{share:.1%} of `step`{_missed(share < goal, f'{goal:.0%}')}"
+            ratio = f"{share:.1%} of `step`{missed(share < goal, f'{goal:.0%}')}"
             default = ", the default" if name != "cache ram" and number == usual else ""
-            yield _line(f"{what}: {name}{default}", found[name].median(), "images/s", ratio)
+            yield line(f"{what}: {name}{default}", found[name].median(), "images/s", ratio)
 
 
 def _step(training: Run, batch: Batch) -> None:
@@ -126,8 +130,8 @@ def losses(folder: Path, rounds: int) -> Iterator[str]:
         }
         found = compare(contenders, rounds)
         share = (found["whole"] / found["loss"]).median()
-        ratio = f"{share:.2%} of a step{_missed(share > SHARES[task], f'{SHARES[task]:.0%}')}"
-        yield _line(f"head and loss, resnet18, 224 px, {task}, {head}", found["loss"].median(), "images/s", ratio)
+        ratio = f"{share:.2%} of a step{missed(share > SHARES[task], f'{SHARES[task]:.0%}')}"
+        yield line(f"head and loss, resnet18, 224 px, {task}, {head}", found["loss"].median(), "images/s", ratio)
 
 
 def against_plain(folder: Path, rounds: int) -> Iterator[str]:
@@ -152,7 +156,7 @@ def against_plain(folder: Path, rounds: int) -> Iterator[str]:
     for name in (name for name in plain.HABITS if name in contenders):
         share = ((seconds["plain"] - seconds[name]) / (seconds["plain"] - seconds["ours"])).median()
         ratio = f"{share:.0%} of the difference"
-        yield _line(f"{what}: plain loop, but {plain.HABITS[name]}", found[name].median(), "images/s", ratio)
+        yield line(f"{what}: plain loop, but {plain.HABITS[name]}", found[name].median(), "images/s", ratio)
 
     for number in sorted({processes(None, model.accelerator), 2}):
         contenders = {"ours": work(loader(samples, order, model.accelerator, number), training._learn, steps, size)}
@@ -165,14 +169,14 @@ def against_plain(folder: Path, rounds: int) -> Iterator[str]:
         what = f"training, small, 64 px, rotation, {number} processes decode"
         yield from _against_plain(what, found)
         ratio = f"{(found['item'] / found['plain']).median():.2f} x the plain loop"
-        yield _line(f"{what}: plain loop, but {plain.HABITS['item']}", found["item"].median(), "images/s", ratio)
+        yield line(f"{what}: plain loop, but {plain.HABITS['item']}", found["item"].median(), "images/s", ratio)
 
 
 def _against_plain(what: str, found: pd.DataFrame, goal: float = 0.0) -> Iterator[str]:
     ratio = (found["ours"] / found["plain"]).median()
-    yield _line(f"{what}: plain loop", found["plain"].median(), "images/s")
-    missed = _missed(ratio < goal, f"{goal:g} x")
-    yield _line(f"{what}: ours", found["ours"].median(), "images/s", f"{ratio:.2f} x the plain loop{missed}")
+    yield line(f"{what}: plain loop", found["plain"].median(), "images/s")
+    said = missed(ratio < goal, f"{goal:g} x")
+    yield line(f"{what}: ours", found["ours"].median(), "images/s", f"{ratio:.2f} x the plain loop{said}")
 
 
 def _targets(model: Model, batch: Batch) -> None:
@@ -212,12 +216,12 @@ def memory(folder: Path, rounds: int) -> Iterator[str]:
         few, many = (found[images]["MiB"][found[images]["epoch"] > 0].median() for images in (FEW, MANY))
         epochs = found[FEW].groupby("epoch")["MiB"].median()
         what = f"memory of a training, small, 64 px, cache none, {number} processes decode"
-        yield _line(f"{what}, {FEW:,} images", few, "MiB")
+        yield line(f"{what}, {FEW:,} images", few, "MiB")
         each = f"{(many - few) * 2**20 / (MANY - FEW):.0f} bytes for each more image"
-        yield _line(f"{what}, {MANY:,} images", many, "MiB", f"{many / few:.2f} x, {each}")
+        yield line(f"{what}, {MANY:,} images", many, "MiB", f"{many / few:.2f} x, {each}")
         growth = epochs.iloc[-2:].mean() / epochs.loc[2:3].mean()
         last = f"the last 2 of {epochs.index[-1]} epochs"
-        yield _line(f"{what}, {FEW:,} images, {last}", epochs.iloc[-2:].mean(), "MiB", f"{growth:.2f} x epochs 2 and 3")
+        yield line(f"{what}, {FEW:,} images, {last}", epochs.iloc[-2:].mean(), "MiB", f"{growth:.2f} x epochs 2 and 3")
 
 
 def _memory(folder: Path, number: int, epochs: int) -> pd.DataFrame:
@@ -225,7 +229,6 @@ def _memory(folder: Path, number: int, epochs: int) -> pd.DataFrame:
     counted once. Those of files, of code and of images, are left out: the system takes them back when it needs memory.
     """
     multiprocessing.set_start_method(None, force=True)  # the usual one, in place of that of this process
-    torch.set_num_threads(1)  # which takes no other memory, and less time where others work, too
     learned, held_out = Samples.read(folder, "train", False).hold_out(0.25)
     epoch = len(learned) // PARAMS.train.rotation.batch
     training = run("small", "rotation", "sexp", learned, folder / f"out {number}", epochs * epoch)
@@ -244,23 +247,23 @@ def _memory(folder: Path, number: int, epochs: int) -> pd.DataFrame:
     thread = threading.Thread(target=look)
     thread.start()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            training.finish(learned, held_out, number, checkpoint_s=60)
+        # Several threads take no other memory, and more time where others work, too.
+        with contextlib.redirect_stdout(io.StringIO()), Cores(1) as cores:
+            training.finish(learned, held_out, number, 60, cores)
     finally:
         ended.set()
         thread.join()
     return pd.DataFrame(found, columns=["done", "epoch", "MiB"])
 
 
-def _missed(missed: bool, goal: str) -> str:
-    return f", the goal of {goal} is missed" if missed else ""
-
-
-def _line(what: str, value: float, unit: str, ratio: str = "") -> str:
-    return f"| {what} | {value:,.{0 if value >= 20 else 1}f} {unit} | {ratio} |"
-
-
-PARTS = {"throughput": throughput, "losses": losses, "plain": against_plain, "memory": memory}
+PARTS = {
+    "throughput": throughput,
+    "bound": bound,
+    "losses": losses,
+    "plain": against_plain,
+    "memory": memory,
+    "sharing": sharing,
+}
 
 
 if __name__ == "__main__":

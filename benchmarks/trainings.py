@@ -64,9 +64,9 @@ def write_dataset(folder: Path, size: int, images: int) -> None:
     write_views(folder / "train.normals.lmdb", sorted(maps))
 
 
-def run(backbone: str, task: str, head: str, samples: Samples, folder: Path, steps: int = 10**6) -> Run:
-    """A training on the CPU that is about to begin."""
-    changes = {"backbone": backbone, "epochs": None, "iterations": steps}
+def run(backbone: str, task: str, head: str, samples: Samples, folder: Path, steps: int = 10**6, **changes: Any) -> Run:
+    """A training on the CPU, with other settings where they are given, that is about to begin."""
+    changes |= {"backbone": backbone, "epochs": None, "iterations": steps}
     changes |= {"batch": BATCHES[backbone]} if BATCHES[backbone] else {}
     settings = PARAMS.train.model_copy(update={task: PARAMS.train.of(task).model_copy(update=changes)})
     params = PARAMS.model_copy(update={"train": settings})

@@ -172,6 +172,7 @@ class Train(Section):
     device: DeviceName
     cache: Literal["none", "ram", "device"]
     loaders: Annotated[int, Field(ge=0)] | None
+    threads: Count | None
     checkpoint_s: NotNegative
     rotation: RotationTraining
     viewpoint: ViewpointTraining

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from sphreg import checkpoint
 from sphreg.config import Train, Training
+from sphreg.cores import Cores
 from sphreg.devices import accelerator, check_device, seed
 from sphreg.errors import UserError
 from sphreg.files import write_whole
@@ -48,6 +49,7 @@ def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scr
         validation_median_deg: the median error on the held-out meshes. The lowest tells the best weights; without
             held-out meshes it is NaN, and the last weights are the best.
         images_per_s: of training, without validation.
+        threads: of torch on the CPU, when the epoch ended; see `sphreg.cores`.
 
     Args:
         config: of the model.
@@ -75,7 +77,8 @@ def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scr
             decoding = 0
         with checkpoint.alone(work) if hardware.is_main_process else nullcontext():
             run.go_on(work)
-            run.finish(learned, held_out, decoding, settings.checkpoint_s)
+            with Cores(settings.threads) as cores:
+                run.finish(learned, held_out, decoding, settings.checkpoint_s, cores)
 
 
 def _check_batch(config: ModelConfig, images: int, processes: int) -> None:
@@ -126,7 +129,7 @@ class Run:
         self.values = self.values.to(self.model.device)
         self._say(f"Going on after step {self.done} of {self.steps}, from {self._checkpoint}.")
 
-    def finish(self, learned: Samples, held_out: Samples, decoding: int, checkpoint_s: float) -> None:
+    def finish(self, learned: Samples, held_out: Samples, decoding: int, checkpoint_s: float, cores: Cores) -> None:
         """Train to the end, and write what `train` says.
 
         Args:
@@ -134,6 +137,7 @@ class Run:
             held_out: what tells the best weights; may be empty.
             decoding: processes that decode.
             checkpoint_s: seconds between checkpoints.
+            cores: that it takes.
         """
         settings, seed = self.model.config.train, self.model.config.seed
         rows = Shuffled(len(learned), settings.batch, seed, range(self.done, self.steps))
@@ -145,6 +149,7 @@ class Run:
             for batch in loader(learned, rows, self.model.accelerator, decoding):
                 self._learn(batch)
                 bar.update(settings.batch)
+                cores.look()
                 now = time.perf_counter()
                 ends = self.done in (self.steps, self._epoch * self.steps_per_epoch)
                 saves = ends or now - saved >= checkpoint_s
@@ -223,6 +228,7 @@ class Run:
         if len(held_out) and math.isnan(median):
             self._fail("the median error on the held-out meshes is nan", self._place - 1)
         row["images_per_s"] = self._place * self.model.config.train.batch / self.seconds
+        row["threads"] = torch.get_num_threads()
         self.log.append({name: float(value) for name, value in row.items()} | {"epoch": self._epoch})
         self.seconds = 0.0
         self.model.network.train()

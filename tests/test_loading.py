@@ -14,7 +14,7 @@ from accelerate import Accelerator
 
 from sphreg.devices import accelerator
 from sphreg.errors import UserError
-from sphreg.loading import Shuffled, in_order, kept, loader
+from sphreg.loading import Shuffled, _batches, in_order, kept, loader
 from sphreg.render.camera import decode_normals
 from sphreg.samples import Batch, Samples, normals
 from sphreg.views import Views
@@ -93,8 +93,7 @@ class TestLoader:
         """As without held-out meshes; on a GPU too, where memory is pinned."""
         _, empty = samples_of(data, "rotation").hold_out(0.0)
         assert list(loader(empty, in_order(0, 3), hardware)) == []
-        gpu = SimpleNamespace(device=torch.device("cuda"), prepare=list)
-        assert list(loader.__wrapped__(empty, in_order(0, 3), gpu)) == []  # type: ignore[attr-defined]
+        assert list(_batches(empty, in_order(0, 3), processes=0, pin=True)) == []
 
     @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
     def test_the_global_generators_are_left_alone(self, data: Path, hardware: Accelerator) -> None:
@@ -172,9 +171,9 @@ class TestKept:
         decoded: list[int] = []
         read = Views.images
 
-        def counting(views: Views, keys: Iterable[str]) -> np.ndarray:
+        def counting(views: Views, keys: Iterable[str], threads: int) -> np.ndarray:
             decoded.append(len(list(keys)))
-            return read(views, keys)
+            return read(views, keys, threads)
 
         monkeypatch.setattr(Views, "images", counting)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))

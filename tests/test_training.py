@@ -177,7 +177,7 @@ class TestEveryTaskWithEveryHead:
         }[run["head"]]
         log = read_csv(run["out"] / "model" / "log.csv")
         assert [int(row["epoch"]) for row in log] == list(range(1, 11))
-        rest = ["grad_norm", "grad_norm_cv", "validation_median_deg", "images_per_s"]
+        rest = ["grad_norm", "grad_norm_cv", "validation_median_deg", "images_per_s", "threads"]
         assert list(log[0]) == ["epoch", "lr", "loss", *parts, *rest]
         for row in log:
             assert float(row["loss"]) == pytest.approx(sum(float(row[part]) for part in parts), rel=1e-5)

@@ -14,7 +14,7 @@ Needs torch, the library and neither DVC nor a network. Without a GPU, `--device
 """
 
 import argparse
-import multiprocessing
+import contextlib
 import os
 import shlex
 import signal
@@ -25,11 +25,11 @@ from datetime import date
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see stages/__init__.py; before torch is imported
+import torch
 
 from benchmarks.gpu import page
 from benchmarks.gpu.phases import PHASES, run
-from benchmarks.gpu.setting import Setting
+from benchmarks.gpu.setting import Setting, new_processes
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,13 +40,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=5.0, help="for all phases together (5)")
     parser.add_argument("--only", type=_names, help="phases, such as b,c; without: all but e and f")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu: a dry run at a small scale")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/gpu.md"), help="the page (benchmarks/gpu.md)")
+    parser.add_argument("--out", type=Path, help="the page (benchmarks/gpu.md; of a dry run none)")
     arguments = parser.parse_args(argv)
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("torch finds no GPU here, allowed: --device cpu, for a dry run")
+    out = arguments.out or (Path("benchmarks/gpu.md") if arguments.device == "cuda" else None)
     if not arguments.minutes > 0:
         parser.error(f"--minutes is {arguments.minutes:g}, allowed: more than 0")
     names = arguments.only or [name for name in PHASES if name not in "ef" or arguments.device == "cpu"]
     command = shlex.join(["python", "-m", "benchmarks.gpu", *(sys.argv[1:] if argv is None else argv)])
-    processes = _context()
+    processes = new_processes()
     status, end = 0, time.monotonic() + 60 * arguments.minutes
     with tempfile.TemporaryDirectory() as folder:
         for number, name in enumerate(names):
@@ -58,7 +61,8 @@ def main(argv: list[str] | None = None) -> int:
             section = page.Section(f"{name}. {PHASES[name].title}", setting.rows(name))
             section.note = f"`{command}`, {date.today():%Y-%m-%d}. {ended}".rstrip()
             print(f"\n{ended}\n", flush=True)
-            page.replace(arguments.out, section)
+            if out is not None:
+                page.replace(out, section)
             status |= "failed" in ended
     return status
 
@@ -70,15 +74,6 @@ def _names(text: str) -> list[str]:
     return [name for name in PHASES if name in names]
 
 
-def _context() -> BaseContext:
-    """One process imports all and is forked for each phase, where that can be: it takes a while."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.gpu.phases", *(phase.module for phase in PHASES.values())])
-    return context
-
-
 def _in_process(processes: BaseContext, name: str, setting: Setting) -> str:
     """Run a phase in a process; how it ended, where that is worth a sentence."""
     process = processes.Process(target=run, args=(name, setting))  # type: ignore[attr-defined]
@@ -86,7 +81,9 @@ def _in_process(processes: BaseContext, name: str, setting: Setting) -> str:
     process.start()
     process.join(setting.seconds)
     if process.is_alive():
-        os.killpg(process.pid, signal.SIGKILL)  # and the processes that it started
+        with contextlib.suppress(ProcessLookupError):  # it may not have come to make its group
+            os.killpg(process.pid, signal.SIGKILL)  # and the processes that it started
+        process.kill()
         process.join()
         return f"Ended when its {setting.seconds:.0f} s were over."
     if process.exitcode:

@@ -5,7 +5,6 @@ import copy
 import io
 import itertools
 import math
-import multiprocessing
 import os
 import signal
 import traceback
@@ -20,7 +19,7 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.page import Report
-from benchmarks.gpu.setting import Setting, batches, config_of, on_cpu
+from benchmarks.gpu.setting import Setting, batches, config_of, new_processes, on_cpu
 from benchmarks.trainings import PARAMS
 from sphreg import checkpoint
 from sphreg.config import TASKS
@@ -60,14 +59,14 @@ def deterministic_as_before() -> Iterator[None]:
 
 def predictions(setting: Setting) -> Iterator[Check]:
     """Of trained models, beside the CPU's: in plain float32, and in torch's defaults, which round to TF32."""
-    images, steps, tested = (6400, 100, 1000) if setting.gpu else (256, 3, 32)
+    images, steps, tested = (6400, 100, 1000) if setting.gpu else (256, 2, 32)
     for task, head in itertools.product(TASKS, HEADS):
         samples = setting.samples(SIZE, images, task)
         training = setting.training(samples, task, head, SIZE, steps, batch=64 if setting.gpu else 8)
         learn(training, samples)
         batch = samples.batch(torch.arange(tested if task != "normals" else tested // 10))
         true = predicted(on_cpu(training.model), batch)
-        for tf32 in False, True:
+        for tf32 in (False, True) if setting.gpu else (False,):
             torch.backends.cudnn.allow_tf32 = tf32
             found = predicted(training.model, batch)
             mask = training.model.task.mask(batch.truth)
@@ -228,7 +227,7 @@ def resumed(setting: Setting) -> Iterator[Check]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             whole = [run_whole(setting, config, samples, f"{kind} {n}", checkpoint_s=0) for n in range(2)]
-            child = multiprocessing.get_context("spawn").Process(
+            child = new_processes().Process(  # type: ignore[attr-defined]
                 target=killed, args=(setting, config, task, images, f"{kind} parts", deterministic)
             )
             child.start()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sphreg.files import write_whole
 
-TITLE = "# On a GPU\n\nWritten by `python -m benchmarks.gpu`, section by section.\n"
+TITLE = "# On a GPU\n\nWritten by `python -m benchmarks.gpu`, section by section."
 
 
 class Section:
@@ -24,7 +24,7 @@ class Section:
     def text(self) -> str:
         """The section in Markdown."""
         found = self.rows.read_text(encoding="utf-8") if self.rows.is_file() else "Nothing was found.\n"
-        return f"## {self.title}\n\n{self.note}\n\n{found}"
+        return f"## {self.title}\n\n{self.note}\n\n{found.strip()}"
 
 
 class Report:
@@ -60,8 +60,8 @@ class Report:
 
 def replace(path: Path, section: Section) -> None:
     """Put a section into the page, in the order of titles, in place of the one with the same title."""
-    page = path.read_text(encoding="utf-8") if path.is_file() else TITLE
-    start, *parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    page = path.read_text(encoding="utf-8") if path.is_file() else ""
+    _, *parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
     sections = {part.splitlines()[0]: part.strip() for part in parts}
     sections[f"## {section.title}"] = section.text().strip()
-    write_whole(path, "\n\n".join([start.strip(), *(sections[title] for title in sorted(sections))]).encode() + b"\n")
+    write_whole(path, "\n\n".join([TITLE, *(sections[title] for title in sorted(sections))]).encode() + b"\n")

@@ -1,9 +1,8 @@
 """Phase d: how fast images are rendered and decoded."""
 
-import multiprocessing
 import os
 import time
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.gpu.page import Report
-from benchmarks.gpu.setting import Setting
+from benchmarks.gpu.setting import Setting, new_processes
 from sphreg.config import Render
 from sphreg.errors import UserError
 from sphreg.furniture import CATEGORIES, furniture
@@ -55,7 +54,6 @@ def engines(setting: Setting) -> dict[str, dict[str, str]]:
 
 def rendered(setting: Setting, what: str, variables: dict[str, str], cores: int) -> list[str]:
     """Rates of one process and of all, the minutes for the whole dataset, and the renderer."""
-    os.environ |= variables
     size, views, seconds = (224, 100, 4.0) if setting.gpu else (64, 5, 0.2)
     settings = Render(
         engine="numba" if what == "numba" else "pyrender",
@@ -68,32 +66,22 @@ def rendered(setting: Setting, what: str, variables: dict[str, str], cores: int)
         test_normals=views // 5,
         jpeg_quality=95,
     )
-    processes = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(cores, processes) as pool:
-            try:
-                engine = pool.submit(choose_engine, settings.engine).result()
-            except UserError as error:
-                return ["", "", "", str(error).replace("|", "/")]
-            job = Job(settings, engine, software())
-            warm(pool, job, cores)
-            one = cores_rate(pool, job, 1, seconds)
-            all_cores = cores_rate(pool, job, cores, seconds)
-    finally:
-        for variable in variables:
-            del os.environ[variable]
+    with ProcessPoolExecutor(cores, new_processes(), set_variables, (variables,)) as pool:
+        try:
+            engine = pool.submit(choose_engine, settings.engine).result()
+        except UserError as error:
+            return ["", "", "", str(error).replace("|", "/")]
+        job = Job(settings, engine, software())
+        # One that is done early may take another's turn.
+        list(pool.map(work, [job] * 2 * cores, [seconds / 4] * 2 * cores))
+        one, all_cores = (sum(pool.map(work, [job] * n, [seconds] * n)) for n in (1, cores))
     minutes = f"{FULL / all_cores / 60:.1f} minutes"
     return [f"{one:,.0f} views/s", f"{all_cores:,.0f} views/s", minutes, engine.get("gl_renderer", "the CPU")]
 
 
-def warm(pool: Executor, job: Job, processes: int) -> None:
-    """Let each process start its engine; one that is done early may take another's turn."""
-    list(pool.map(work, [job] * 2 * processes, [1.0] * 2 * processes))
-
-
-def cores_rate(pool: Executor, job: Job, processes: int, seconds: float) -> float:
-    """Views a second of so many processes, each by its own clock."""
-    return sum(pool.map(work, [job] * processes, [seconds] * processes))
+def set_variables(variables: dict[str, str]) -> None:
+    """In a new process, before a library reads them."""
+    os.environ.update(variables)
 
 
 def work(job: Job, seconds: float) -> float:
@@ -123,8 +111,8 @@ def decoding(setting: Setting, cores: int) -> str:
     """What the cores decode."""
     size, images, seconds = (224, 2048, 2.0) if setting.gpu else (64, 64, 0.1)
     data = setting.dataset(size, images)
-    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
-        list(pool.map(decode, [data] * 2 * cores, [0.2] * 2 * cores))
+    with ProcessPoolExecutor(cores, new_processes()) as pool:
+        list(pool.map(decode, [data] * 2 * cores, [seconds / 4] * 2 * cores))
         one, every = (sum(pool.map(decode, [data] * n, [seconds] * n)) for n in (1, cores))
     return (
         f"Decoding of images of {size} px, as a training without a cache does it: {one:,.0f} images/s of one process, "

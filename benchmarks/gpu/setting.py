@@ -2,10 +2,12 @@
 
 import copy
 import math
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,6 +93,15 @@ class Setting:
             call()
         self.wait()
         return time.perf_counter() - start
+
+
+def new_processes() -> BaseContext:
+    """Starts processes that know nothing of CUDA and OpenGL. One imports all and is forked, where that can be."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "benchmarks.train"])
+    return context
 
 
 def config_of(categories: list[str], task: str, head: str, size: int, **changes: Any) -> ModelConfig:

@@ -24,7 +24,8 @@ from sphreg.render.camera import decode_normals
 MAP_SIZE = 1 << 40  # bytes that a file can grow to; only what is used is written
 TRANSACTION = 1000  # items
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # Of the views that are open, by device and inode, as a file may have many names and a name, in time, many files.
 _environments: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()

@@ -1,0 +1,11 @@
+"""Rows of the tables of results: what, a value with its unit, and what it is held against."""
+
+
+def line(what: str, value: float, unit: str, ratio: str = "") -> str:
+    """A row in Markdown."""
+    return f"| {what} | {value:,.{0 if value >= 20 else 1}f} {unit} | {ratio} |"
+
+
+def missed(missed: bool, goal: str) -> str:
+    """The remark that a goal is missed, if it is."""
+    return f", the goal of {goal} is missed" if missed else ""

@@ -1,0 +1,88 @@
+"""`python -m benchmarks.gpu`, as far as it goes without a GPU."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.gpu import __main__ as program
+from benchmarks.gpu import page
+from benchmarks.gpu.phases import PHASES
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_each_phase_runs_at_a_small_scale(tmp_path: Path) -> None:
+    """With room: it takes less than a minute of a machine that does nothing else."""
+    done = run("--minutes", "10", "--out", str(tmp_path / "gpu.md"))
+    text = (tmp_path / "gpu.md").read_text()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line[3] for line in text.splitlines() if line.startswith("## ")] == sorted(PHASES)
+    assert len(re.findall(r"It took \d+ s\.", text)) == len(PHASES)
+    assert "Ended" not in text
+    _, checks, _ = (part for part in re.split(r"^## b.*|^## c.*", text, flags=re.MULTILINE))
+    verdicts = [line.split(" | ")[-1] for line in checks.splitlines() if line.startswith("| ")][2:]
+    assert len(verdicts) > 20
+    assert set(verdicts) == {"yes |"}
+    assert "| direct |" in text and "| sexp |" in text  # the heads of a result
+    assert "numba" in text
+
+
+def test_a_phase_is_ended_at_its_time(tmp_path: Path) -> None:
+    done = run("--minutes", "0.0001", "--only", "e", "--out", str(tmp_path / "gpu.md"))
+    assert done.returncode == 0, done.stderr
+    assert "Ended when its 0 s were over.\n\nNothing was found." in (tmp_path / "gpu.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--only", "b,z", "--device", "cpu"], "no phase is 'z', allowed: a, b, c, f, d, e"),
+        (["--minutes", "0", "--device", "cpu"], "--minutes is 0, allowed: more than 0"),
+        (["--device", "cuda"], "torch finds no GPU here, allowed: --device cpu, for a dry run"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], sentence: str
+) -> None:
+    monkeypatch.setattr(program.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as caught:
+        program.main(arguments)
+    assert caught.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+class TestThePage:
+    def write(self, folder: Path, title: str, *rows: str) -> page.Section:
+        report = page.Report(folder / "rows.md")
+        report.path.unlink(missing_ok=True)
+        report.table("what", "value")
+        for row in rows:
+            report.row(row, "1")
+        section = page.Section(title, report.path)
+        section.note = "Some day."
+        page.replace(folder / "gpu.md", section)
+        return section
+
+    def test_sections_of_different_days_stand_in_order_and_a_new_one_replaces_its_old_one(self, tmp_path: Path) -> None:
+        (tmp_path / "gpu.md").write_text((ROOT / "benchmarks/gpu.md").read_text())
+        self.write(tmp_path, "c. Third", "old")
+        self.write(tmp_path, "a. First", "kept")
+        self.write(tmp_path, "c. Third", "new")
+        assert (tmp_path / "gpu.md").read_text() == (
+            f"{page.TITLE}\n\n"
+            "## a. First\n\nSome day.\n\n| what | value |\n| --- | ---: |\n| kept | 1 |\n\n"
+            "## c. Third\n\nSome day.\n\n| what | value |\n| --- | ---: |\n| new | 1 |\n"
+        )
+
+    def test_what_a_phase_found_is_in_the_file_at_once(self, tmp_path: Path) -> None:
+        report = page.Report(tmp_path / "rows.md")
+        report.say("First.")
+        assert report.path.read_text() == "\nFirst.\n"
