@@ -24,7 +24,8 @@ import sphreg.training
 from sphreg.errors import UserError
 from sphreg.model import Model, ModelConfig
 from sphreg.networks import backbones, pixels
-from tests.datasets import PARAMS, samples_of
+from tests.datasets import samples_of
+from tests.settings import PARAMS
 
 ROOT = Path(__file__).parents[1]
 KILLED = -signal.SIGKILL

@@ -1,6 +1,8 @@
 """The presets: what they say, and one step of training with every network that a preset, or its comments, can name."""
 
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,23 +25,28 @@ from sphreg.networks.pixels import MirroredNetwork
 from sphreg.samples import Batch
 from sphreg.tasks import TASKS
 from sphreg.training import optimization, step
+from tests.settings import FILE
 
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
-PAPER = load(ROOT / "params.yaml", differences=ROOT / "presets" / "paper.yaml")
+PAPER = load(FILE, differences=ROOT / "presets" / "paper.yaml")
 CATEGORIES = [f"category {number}" for number in range(10)]
 HEADS = list(heads.HEADS)[:3]
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_a_preset_is_valid(path: Path) -> None:
-    check_heads(load(ROOT / "params.yaml", differences=path), path)
+    check_heads(load(FILE, differences=path), path)
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_a_preset_is_printed_as_options(path: Path) -> None:
+def test_a_preset_is_printed_as_options(path: Path, tmp_path: Path) -> None:
+    shutil.copy(FILE, tmp_path / "params.yaml")
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
     command = [sys.executable, "-m", "sphreg.presets", path.stem]
-    printed = shlex.split(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    printed = shlex.split(ended.stdout)
     settings: dict[str, Any] = {}
     for flag, option in zip(printed[::2], printed[1::2], strict=True):
         assert flag == "-S"
@@ -109,7 +116,7 @@ STEPS = [
 ] + [
     (preset.stem, settings.train.of(task).backbone, task, head, settings.render.size)
     for preset in PRESETS
-    for settings in [load(ROOT / "params.yaml", preset)]
+    for settings in [load(FILE, preset)]
     for task, head in product(TASKS, HEADS)
     if preset.stem != "paper"
 ]
@@ -137,7 +144,7 @@ def batch_of_two(task: str, size: int) -> Batch:
 
 @pytest.mark.parametrize(("preset", "backbone", "task", "head", "size"), STEPS)
 def test_one_step_of_training(preset: str, backbone: str, task: str, head: str, size: int) -> None:
-    params = load(ROOT / "params.yaml", ROOT / "presets" / f"{preset}.yaml")
+    params = load(FILE, ROOT / "presets" / f"{preset}.yaml")
     config = ModelConfig.of(params, task, head, CATEGORIES, size)
     settings = config.train.model_copy(update={"backbone": backbone, "weights": None})
     with torch.random.fork_rng():

@@ -20,7 +20,6 @@ from scipy.spatial.transform import Rotation as Turn
 from torch import Tensor
 
 from sphreg import training
-from sphreg.config import load
 from sphreg.errors import UserError
 from sphreg.evaluation import evaluate
 from sphreg.heads import HEADS
@@ -30,8 +29,8 @@ from sphreg.model import Model, ModelConfig
 from sphreg.samples import Batch, Samples
 from sphreg.training import optimization, step
 from sphreg.views import write_views
+from tests.settings import PARAMS
 
-PARAMS = load(Path(__file__).parents[1] / "params.yaml")
 CATEGORIES = ["bed", "sofa"]
 MESHES, VIEWS, NORMALS, SIZE = {"train": 5, "test": 2}, 8, 5, 16
 TASKS = ["rotation", "viewpoint", "normals"]
