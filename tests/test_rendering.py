@@ -245,7 +245,7 @@ def end(process):
 
 
 def wait_for(happened):
-    for _ in range(3000):
+    for _ in range(15_000):  # five minutes, on a busy machine
         if happened():
             return
         time.sleep(0.02)
