@@ -19,6 +19,15 @@ settings.register_profile("sphreg", deadline=None, max_examples=50, suppress_hea
 settings.load_profile("sphreg")
 
 
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that are `in_order` go on from what the last one left: back to the order of their file."""
+    places = [place for place, item in enumerate(items) if item.get_closest_marker("in_order")]
+    ordered = sorted((items[place] for place in places), key=lambda item: (item.path, item.location[1]))
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
+
+
 @pytest.fixture(scope="session")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the page of three heads, two seeds and all tasks, and what it was made from; all made up."""

@@ -17,6 +17,7 @@ import yaml
 from sphreg.config import load
 from tests.settings import FILE
 
+pytestmark = pytest.mark.in_order  # as a person types the commands
 ROOT = Path(__file__).parents[1]
 IDENTITY = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 TRACKED = {
