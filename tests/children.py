@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +25,8 @@ import sphreg.training
 from sphreg.errors import UserError
 from sphreg.model import Model, ModelConfig
 from sphreg.networks import backbones, pixels
-from tests.datasets import PARAMS, samples_of
+from tests.datasets import samples_of
+from tests.settings import PARAMS
 
 ROOT = Path(__file__).parents[1]
 KILLED = -signal.SIGKILL
@@ -51,7 +53,10 @@ class Children:
     def train(
         self, config: ModelConfig, data: Path, folder: Path, processes: int = 1, **arguments: Any
     ) -> tuple[list[int], str]:
-        """Train to `folder/out`; the exit status of each process, and what they printed. See `train` for the rest."""
+        """Train to `folder/out`; the exit status of each process, and what they printed, one after the other.
+
+        See `train` for the rest.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         request = {"config": config.model_dump(mode="json"), "data": str(data), "folder": str(folder)} | arguments
@@ -186,9 +191,11 @@ PLACES: dict[str, Callable[[int], None]] = {
 def points(config: dict[str, Any], data: str, folder: str) -> None:
     """Write what each process gets of `Model.points` for the images of the test, without batch normalisation."""
     without_batch_normalisation()
+    torch.manual_seed(0)
     model = Model(ModelConfig.model_validate_json(json.dumps(config)), "cpu")
     for weights in model.network.parameters():
-        torch.nn.init.constant_(weights, 0.01)
+        if weights.ndim > 1:  # so large that images differ, and no two signs of S_exp are as likely
+            torch.nn.init.kaiming_normal_(weights)
     found = list(model.points(samples_of(Path(data), model.config.task, "test"), batch_size=7))
     values = [[*batch.tensors(), points] for batch, points in found]
     torch.save(values, Path(folder, f"points{model.accelerator.process_index}"))
@@ -202,9 +209,13 @@ def main(argv: list[str]) -> None:
         return
     for line in sys.stdin:
         wanted = json.loads(line)
-        with tempfile.TemporaryFile() as output:
-            environments = launched(wanted["processes"]) if wanted["processes"] > 1 else [{}]
-            started = [fork(wanted["request"], environment, output.fileno()) for environment in environments]
+        environments = launched(wanted["processes"]) if wanted["processes"] > 1 else [{}]
+        with ExitStack() as files:
+            outputs = [files.enter_context(tempfile.TemporaryFile()) for _ in environments]  # or lines may be mixed
+            started = [
+                fork(wanted["request"], environment, output.fileno())
+                for environment, output in zip(environments, outputs, strict=True)
+            ]
             statuses = dict.fromkeys(started, 0)
             waiting = set(started)
             while waiting:
@@ -214,8 +225,10 @@ def main(argv: list[str]) -> None:
                 if status:  # as torchrun does: the others would wait for it
                     for other in waiting:
                         os.kill(other, signal.SIGTERM)
-            output.seek(0)
-            answer = {"statuses": list(statuses.values()), "output": output.read().decode()}
+            for output in outputs:
+                output.seek(0)
+            said = "".join(output.read().decode() for output in outputs)
+            answer = {"statuses": list(statuses.values()), "output": said}
         print(json.dumps(answer), flush=True)
 
 
@@ -224,7 +237,7 @@ def launched(processes: int) -> list[dict[str, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    same = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    same = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
     same |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
     return [same | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
 

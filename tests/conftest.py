@@ -5,15 +5,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.children import Children
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see stages/__init__.py; before torch is imported
+# Before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see stages/__init__.py
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # all machines do the same; what a GPU does, benchmarks tell
 
-settings.register_profile("sphreg", deadline=None, max_examples=50)  # no test asserts a time
+# No test asserts a time: the machine may be slow, or busy.
+settings.register_profile("sphreg", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sphreg")
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that are `in_order` go on from what the last one left: back to the order of their file."""
+    places = [place for place, item in enumerate(items) if item.get_closest_marker("in_order")]
+    ordered = sorted((items[place] for place in places), key=lambda item: (item.path, item.location[1]))
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
 
 
 @pytest.fixture(scope="session")

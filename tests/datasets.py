@@ -10,12 +10,11 @@ import simplejpeg
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from sphreg.config import load
 from sphreg.model import ModelConfig
 from sphreg.samples import Samples
 from sphreg.views import write_views
+from tests.settings import PARAMS
 
-PARAMS = load(Path(__file__).parents[1] / "params.yaml")
 CATEGORIES = ["bed", "desk", "sofa"]
 MESHES, VIEWS, NORMALS, SIZE = {"train": 4, "test": 1}, 7, 5, 16  # odd numbers of views, also of those held out
 
@@ -64,7 +63,7 @@ def samples_of(data: Path, task: str, split: str = "train") -> Samples:
 
 
 def config_of(task: str = "rotation", head: str = "sexp", **settings: Any) -> ModelConfig:
-    """Those of params.yaml but for what is given, and for what makes a quick training of 63 images, or 45 maps."""
+    """Those of `tests.settings` but for what is given, and for what makes a quick training of 63 images, or 45 maps."""
     quick = {"epochs": 2, "batch": 16, "hidden": 16, "validation": 0.25}
     section = getattr(PARAMS.train, task).model_copy(update=quick | settings)
     head_settings: dict[Any, dict[str, Any]] = PARAMS.head_settings[head]

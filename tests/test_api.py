@@ -17,7 +17,8 @@ from sphreg.modelcard import CONVENTIONS, write_card
 from sphreg.predict.rotations import Rotations
 from sphreg.views import write_views
 from stages.evaluate import main as evaluate
-from tests.trained import CATEGORIES, PARAMS, SIZE, pictures, write_model
+from tests.settings import PARAMS
+from tests.trained import CATEGORIES, SIZE, pictures, write_model
 
 ROOT = Path(__file__).parents[1]
 COUNTS = {

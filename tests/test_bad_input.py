@@ -21,6 +21,7 @@ import yaml
 import stages
 from sphreg import download, modelnet10
 from stages import meshes
+from tests.settings import FILE
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("folder", "modelnet10")
@@ -55,7 +56,7 @@ class Stage:
         self.save()
 
     def set(self, source, **settings):
-        params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        params = yaml.safe_load(FILE.read_text())
         params["meshes"] |= {"source": source, "categories": None, "on_bad": "fail"}
         params["meshes"]["folder"]["path"] = "own"
         params["meshes"]["modelnet10"]["archive"] = "ModelNet10.zip"

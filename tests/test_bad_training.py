@@ -23,8 +23,9 @@ from sphreg.errors import UserError
 from sphreg.model import Model, ModelConfig
 from sphreg.views import Views, write_views
 from stages import check, evaluate, train
-from tests.children import ROOT, Children
-from tests.datasets import CATEGORIES, PARAMS, SIZE, config_of, samples_of
+from tests.children import Children
+from tests.datasets import CATEGORIES, SIZE, config_of, samples_of
+from tests.settings import FILE, PARAMS
 
 
 @pytest.fixture(scope="module")
@@ -234,8 +235,8 @@ def damage(data: Path, copy: Path, file: str) -> str:
 
 class TestSettings:
     def changed(self, folder: Path, **section: Any) -> None:
-        """params.yaml with other values in the section train, checked as the stage `check` does."""
-        settings = yaml.safe_load((ROOT / "params.yaml").read_text())
+        """The settings with other values in the section train, checked as the stage `check` does."""
+        settings = yaml.safe_load(FILE.read_text())
         for name, value in section.items():
             settings["train"][name] = settings["train"][name] | value if isinstance(value, dict) else value
         settings["meshes"]["folder"]["path"] = str(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 selenium = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
+pytestmark = pytest.mark.in_order  # on one page, which stays as a test leaves it
 BROWSERS, DRIVER = ("chromium", "chromium-browser", "google-chrome"), "chromedriver"
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,14 +15,15 @@ from pydantic import BaseModel
 from sphreg import presets
 from sphreg.config import SMALLEST, Params, Training, check_heads, load, read
 from sphreg.errors import UserError
+from tests.settings import FILE, PARAMS
 
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
 
 
 def load_changed(folder: Path, key: str, value: Any) -> Params:
-    """params.yaml with one other value."""
-    settings = read(ROOT / "params.yaml")
+    """The settings with one other value."""
+    settings = read(FILE)
     *sections, last = key.split(".")
     section = settings
     for name in sections:
@@ -84,7 +86,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(tmp_path: Path, key: str,
 
 
 def test_a_missing_setting_is_named(tmp_path: Path) -> None:
-    text = re.sub("^seed: .*$", "", (ROOT / "params.yaml").read_text(), flags=re.MULTILINE)
+    text = re.sub("^seed: .*$", "", FILE.read_text(), flags=re.MULTILINE)
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError, match="seed is missing"):
         load(tmp_path / "params.yaml")
@@ -98,7 +100,7 @@ def test_a_file_that_holds_no_settings_is_said_to(tmp_path: Path, text: str) -> 
 
 
 def test_numbers_without_a_point_before_the_exponent_are_numbers(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text().replace("lr: 0.003 ", "lr: 1e-3 ")
+    text = FILE.read_text().replace("lr: 0.003\n", "lr: 1e-3\n")
     (tmp_path / "params.yaml").write_text(text)
     assert load(tmp_path / "params.yaml").train.rotation.lr == 0.001
 
@@ -114,10 +116,9 @@ def test_no_setting_has_a_default_in_code() -> None:
 
 
 def test_lengths_in_epochs_and_in_iterations() -> None:
-    train = load(ROOT / "params.yaml").train
-    epochs = train.normals.model_copy(update={"epochs": 7, "iterations": None})
+    epochs = PARAMS.train.normals.model_copy(update={"epochs": 7, "iterations": None})
     assert epochs.steps(per_epoch=11) == 77
-    iterations = train.normals.model_copy(update={"epochs": None, "iterations": 40_000})
+    iterations = PARAMS.train.normals.model_copy(update={"epochs": None, "iterations": 40_000})
     assert iterations.steps(per_epoch=11) == iterations.steps(per_epoch=50_000) == 40_000
 
 
@@ -125,23 +126,30 @@ def test_the_smallest_image_is_known_for_each_backbone() -> None:
     assert list(SMALLEST) == list(get_args(Training.model_fields["backbone"].annotation))
 
 
-def test_the_defaults_are_allowed() -> None:
-    check_heads(load(ROOT / "params.yaml"), "params.yaml")
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", FILE], ids=["the user's", "of the tests"])
+def test_the_settings_that_stand_there_are_allowed(path: Path) -> None:
+    check_heads(load(path), path)
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_a_preset_is_allowed_and_differs_in_all_that_it_names(path: Path) -> None:
-    load(ROOT / "params.yaml", differences=path)
-    defaults = dict(option.split("=", 1) for option in presets.options(read(ROOT / "params.yaml")))
+    load(FILE, differences=path)
+    defaults = dict(option.split("=", 1) for option in presets.options(read(FILE)))
     for option in presets.options(read(path)):
         key, value = option.split("=", 1)
         assert defaults[key] != value, f"{option} is the default"
 
 
-def test_the_options_of_a_preset_are_words_for_a_shell(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(ROOT)
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder, with settings and the presets."""
+    shutil.copy(FILE, tmp_path / "params.yaml")
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("project")
+def test_the_options_of_a_preset_are_words_for_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
     presets.main(["tiny"])
     words = shlex.split(capsys.readouterr().out)
     assert words[::2] == ["-S"] * (len(words) // 2)
@@ -149,8 +157,8 @@ def test_the_options_of_a_preset_are_words_for_a_shell(
     assert "train.rotation.epochs=2" in words
 
 
-def test_an_unknown_preset_is_told_which_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+@pytest.mark.usefixtures("project")
+def test_an_unknown_preset_is_told_which_there_are() -> None:
     with pytest.raises(UserError, match="allowed: modelnet10, paper, tiny"):
         presets.main(["huge"])
 

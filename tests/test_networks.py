@@ -16,15 +16,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
-from sphreg.config import SMALLEST, load
+from sphreg.config import SMALLEST
 from sphreg.errors import UserError
 from sphreg.networks import build
 from sphreg.networks.backbones import BACKBONES, scaled
 from sphreg.networks.pixels import MirroredNetwork, PixelNetwork
 from sphreg.networks.pose import PoseNetwork
 from sphreg.tasks import TASKS
+from tests.settings import PARAMS
 
-TRAIN = load(Path(__file__).parents[1] / "params.yaml").train
+TRAIN = PARAMS.train
 PARTS = [(4,), (4, 8)]
 TORCHVISIONS = [name for name in BACKBONES if name != "small"]
 

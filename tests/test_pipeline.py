@@ -15,7 +15,9 @@ import pytest
 import yaml
 
 from sphreg.config import load
+from tests.settings import FILE
 
+pytestmark = pytest.mark.in_order  # as a person types the commands
 ROOT = Path(__file__).parents[1]
 IDENTITY = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 TRACKED = {
@@ -65,13 +67,13 @@ class Project:
 
 
 def clone(folder: Path) -> None:
-    """Make a clone of this tree with the settings of `tiny` and no results."""
+    """Make a clone of this tree with no results, and the settings of `tiny` in place of the user's."""
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
     for name in listed.stdout.decode().splitlines():
         if (ROOT / name).is_file() and not name.startswith(("metrics/", "dvc.lock", "stages/dvc.lock")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    params = load(folder / "params.yaml", differences=folder / "presets/tiny.yaml")
+    params = load(FILE, differences=folder / "presets/tiny.yaml")
     (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump(), sort_keys=False))
 
 

@@ -1,6 +1,7 @@
 """Two processes that share each batch learn, log and test as one does. Gloo, on the CPU."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,13 +15,14 @@ import torch
 import sphreg.training
 from sphreg.loading import Shuffled
 from tests import children as script
+from tests.agreement import DEGREES, FLIPS
 from tests.children import KILLED, ROOT, Children
 from tests.datasets import config_of, samples_of
 
 # A gradient of Adam is divided by its size, so that rounding alone may turn a small one. Of two categories' outputs
-# one may have no image in a process.
+# one may have no image in a process. Rotations are few, and one whose signs tie could move their median: no S_exp.
 CONFIGS = {
-    "rotation": config_of("rotation", "sexp", epochs=4, optimizer="sgd", lr=0.05),
+    "rotation": config_of("rotation", "flat", epochs=4, optimizer="sgd", lr=0.05),
     "normals": config_of("normals", "sexp", epochs=4, optimizer="sgd", lr=0.05),
 }
 
@@ -41,8 +43,10 @@ def work(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
             requests += [("train", request | {"plain": True}), ("points", request)]
         (folder / f"{name}.json").write_text(json.dumps(requests))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "tests.children", str(folder / "two.json")]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    # By the loopback, as the name of a machine may lead nowhere.
+    command = [*torchrun, "--local-addr", "127.0.0.1", "-m", "tests.children", str(folder / "two.json")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with pytest.MonkeyPatch.context() as patch:
         for module in script.backbones, script.pixels:  # put back at the end
@@ -60,6 +64,9 @@ def test_the_curves_are_those_of_one_process(work: Path, data: Path, task: str) 
     assert len(one) == 4
     assert one["validation_median_deg"].notna().all()
     assert one["loss"].iloc[-1] < one["loss"].iloc[0]
+    medians = [log.pop("validation_median_deg") for log in (one, two)]
+    # Of the 3,840 pixels some have signs that tie; one that changes sides moves the median by some 0.02 degrees.
+    pd.testing.assert_series_equal(*medians, rtol=1e-4, atol=0.1 if task == "normals" else 0)
     pd.testing.assert_frame_equal(
         *(log.drop(columns="images_per_s") for log in (one, two)), rtol=1e-4, check_exact=False
     )
@@ -94,7 +101,9 @@ def test_each_sample_of_a_test_is_predicted_once_and_in_order(work: Path, data: 
         assert torch.equal(categories, expected.categories)
         assert torch.equal(truth, expected.truth)
         assert points.std() > 0
-        torch.testing.assert_close(points, together[3])
+        # Where two classes of signs tie, others may be picked: see `agreement`.
+        torch.testing.assert_close(points.abs(), together[3].abs(), rtol=0, atol=math.radians(DEGREES))
+        assert (points.sign() != together[3].sign()).double().mean() <= FLIPS
 
 
 @pytest.mark.parametrize(("batch", "plain", "rank"), [(2, True, 0), (4, False, 1)])
@@ -124,9 +133,11 @@ def test_killed(children: Children, data: Path, tmp_path: Path, batch: int, plai
 def test_a_batch_that_they_cannot_share(children: Children, data: Path, tmp_path: Path) -> None:
     statuses, output = children.train(config_of(batch=15), data, tmp_path, processes=2)
     sentence = "train.rotation.batch is 15, allowed: a multiple of 2, as so many processes share each batch."
-    assert output.splitlines() == [sentence] * statuses.count(1)
     assert 1 in statuses
     assert 0 not in statuses
+    said = output.splitlines()
+    assert set(said) == {sentence}
+    assert statuses.count(1) <= len(said) <= 2  # one that has said it may be ended before it ends
     assert list(tmp_path.iterdir()) == []
 
 

@@ -31,6 +31,7 @@ from sphreg.render.sampling import rotations
 from sphreg.render.shards import read_index
 from sphreg.render.work import plan, render_mesh
 from sphreg.views import Views
+from tests.settings import PARAMS
 from tests.shapes import FOV, SIZE, asymmetric, box, normalised, overlap, silhouette, transposed
 
 ROOT = Path(__file__).parents[1]
@@ -221,7 +222,7 @@ def test_what_is_something_else_is_not_replaced(rendered, tmp_path):
 @pytest.fixture
 def project(tmp_path):
     """A folder with settings and meshes, in which the stages can run: 12 meshes, of which each takes a while."""
-    params = load_params(ROOT / "params.yaml").model_dump()
+    params = PARAMS.model_dump()
     params["render"] = SETTINGS.model_dump() | {"train_views": 1500, "train_normals": 300}
     params["execution"]["workers"] = 2
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
@@ -244,7 +245,7 @@ def end(process):
 
 
 def wait_for(happened):
-    for _ in range(3000):
+    for _ in range(15_000):  # five minutes, on a busy machine
         if happened():
             return
         time.sleep(0.02)

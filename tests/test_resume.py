@@ -17,7 +17,8 @@ import sphreg.training
 from sphreg import checkpoint
 from sphreg.errors import UserError
 from tests.children import KILLED, Children
-from tests.datasets import PARAMS, config_of, samples_of, write_data
+from tests.datasets import config_of, samples_of, write_data
+from tests.settings import PARAMS
 
 
 def result(folder: Path) -> dict[str, Any]:

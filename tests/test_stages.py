@@ -9,8 +9,10 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
+from sphreg.config import TASKS
+from sphreg.heads import HEADS
+
 ROOT = Path(__file__).parents[1]
-PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 STAGES = (
     yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     | yaml.safe_load((ROOT / "stages/dvc.yaml").read_text())["stages"]
@@ -30,9 +32,8 @@ NOT_LISTED = {
 
 def expanded(text: str) -> set[str]:
     """The values of a text with `${item.task}`, `${item.head}` or a setting in it."""
-    text = text.replace("${meshes.folder.path}", PARAMS["meshes"]["folder"]["path"])
-    combinations = product(PARAMS["tasks"], PARAMS["heads"])
-    return {text.replace("${item.task}", task).replace("${item.head}", head) for task, head in combinations}
+    text = text.replace("${meshes.folder.path}", "data/own")
+    return {text.replace("${item.task}", task).replace("${item.head}", head) for task, head in product(TASKS, HEADS)}
 
 
 def module_files(name: str) -> list[Path]:
@@ -55,7 +56,7 @@ def imported(path: Path) -> Iterator[Path]:
         for name in names:
             yield from module_files(name)
     if path == ROOT / "sphreg/heads/__init__.py":
-        yield from (ROOT / f"sphreg/heads/{head}.py" for head in PARAMS["heads"])
+        yield from (ROOT / f"sphreg/heads/{head}.py" for head in HEADS)
 
 
 def closure(path: Path) -> set[str]:

@@ -1,7 +1,6 @@
 """Tasks: targets and answers as round trips, errors as constructed angles, reductions as plain loops."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,13 @@ from torch import Tensor
 
 from sphreg import heads
 from sphreg.config import TASKS as NAMES
-from sphreg.config import load
 from sphreg.heads.base import Head
 from sphreg.spheres import Sphere
 from sphreg.tasks import TASKS, Normals, Rotation, Viewpoint
 from sphreg.tasks.base import Pose, Task
+from tests.settings import PARAMS
 
-TRAIN = load(Path(__file__).parents[1] / "params.yaml").train
+TRAIN = PARAMS.train
 
 
 def task(name: str, **settings: Any) -> Task:

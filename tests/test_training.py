@@ -20,7 +20,6 @@ from scipy.spatial.transform import Rotation as Turn
 from torch import Tensor
 
 from sphreg import training
-from sphreg.config import load
 from sphreg.errors import UserError
 from sphreg.evaluation import evaluate
 from sphreg.heads import HEADS
@@ -30,8 +29,8 @@ from sphreg.model import Model, ModelConfig
 from sphreg.samples import Batch, Samples
 from sphreg.training import optimization, step
 from sphreg.views import write_views
+from tests.settings import PARAMS
 
-PARAMS = load(Path(__file__).parents[1] / "params.yaml")
 CATEGORIES = ["bed", "sofa"]
 MESHES, VIEWS, NORMALS, SIZE = {"train": 5, "test": 2}, 8, 5, 16
 TASKS = ["rotation", "viewpoint", "normals"]
@@ -146,6 +145,14 @@ def median_deg(model: Model, samples: Samples) -> float:
     return math.degrees(statistics.median_low(errors))
 
 
+def median_off(task: str) -> float:
+    """Degrees by which two medians of the same images, in other batches, may differ.
+
+    Of 1,960 pixels one may have signs that tie, and moves the median by 0.01. There are too few poses for that.
+    """
+    return 0.1 if task == "normals" else 1e-3
+
+
 @pytest.fixture(
     scope="module", params=[f"{task}-{head}" for task in TASKS for head in ("direct", "flat", "sexp", "toy")]
 )
@@ -166,7 +173,7 @@ class TestEveryTaskWithEveryHead:
         log = read_csv(run["out"] / "model" / "log.csv")
         assert float(log[-1]["loss"]) < 0.75 * float(log[0]["loss"])
         learned = median_deg(run["model"], samples_of(data, run["task"], "train"))
-        assert learned < (15 if run["task"] == "normals" else 75)  # of poses, chance is 132
+        assert learned < (15 if run["task"] == "normals" else 90)  # seeds end at 7 to 11 and 14 to 67; chance is 132
 
     def test_the_log(self, run: dict[str, Any], data: Path) -> None:
         parts = {
@@ -185,13 +192,13 @@ class TestEveryTaskWithEveryHead:
             assert float(row["grad_norm"]) > 0
         _, held_out = samples_of(data, run["task"], "train").hold_out(0.2)
         expected = median_deg(run["model"], held_out)
-        assert float(log[-1]["validation_median_deg"]) == pytest.approx(expected, abs=1e-3)
+        assert float(log[-1]["validation_median_deg"]) == pytest.approx(expected, abs=median_off(run["task"]))
 
     def test_the_best_weights_are_those_of_the_lowest_median(self, run: dict[str, Any], data: Path) -> None:
         lowest = min(float(row["validation_median_deg"]) for row in read_csv(run["out"] / "model" / "log.csv"))
         best = Model.load(run["out"] / "model" / "best.safetensors")
         _, held_out = samples_of(data, run["task"], "train").hold_out(0.2)
-        assert median_deg(best, held_out) == pytest.approx(lowest, abs=1e-3)
+        assert median_deg(best, held_out) == pytest.approx(lowest, abs=median_off(run["task"]))
 
     def test_a_saved_model_predicts_the_same(self, run: dict[str, Any], tmp_path: Path) -> None:
         model, test = run["model"], run["test"]
@@ -226,7 +233,8 @@ class TestEveryTaskWithEveryHead:
             json.loads((tmp_path / "metrics.json").read_text()).values(),
             strict=True,
         ):
-            assert same == pytest.approx(metrics, abs=0.02)
+            # Degrees and shares: one of 3,900 pixels moves a mean by up to 0.05 degrees if its signs tie.
+            assert same == pytest.approx(metrics, abs=0.1 if run["task"] == "normals" else 0.02)
 
     def test_the_metrics_follow_from_the_table(self, run: dict[str, Any]) -> None:
         metrics = json.loads((run["out"] / "results" / "metrics.json").read_text())

@@ -208,7 +208,7 @@ def test_a_child_that_inherits_open_views_can_read(path):
     receiver, sender = multiprocessing.Pipe(duplex=False)
     child = multiprocessing.get_context("fork").Process(target=lambda: sender.send(read(views)))
     child.start()
-    assert receiver.poll(30)
+    assert receiver.poll(300)
     assert receiver.recv() == ITEMS[777][1]
     child.join()
     assert read(views) == ITEMS[777][1]

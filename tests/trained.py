@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from sphreg.config import load
 from sphreg.model import Model, ModelConfig
+from tests.settings import PARAMS
 
-PARAMS = load(Path(__file__).parents[1] / "params.yaml")
 CATEGORIES = ["bed", "night_stand", "sofa"]
 SIZE = 16
 
