@@ -1,6 +1,7 @@
 """What several test files need."""
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see stages/__init__.py; b
 
 settings.register_profile("sphreg", deadline=None, max_examples=50)  # no test asserts a time
 settings.load_profile("sphreg")
+
+LIBRARIES = "accelerate", "matplotlib.pyplot", "numba", "pandas", "scipy.stats", "torchvision", "trimesh"
+
+
+def pytest_collectstart() -> None:
+    """Import what takes long: a library that a module checked by jaxtyping is the first to import is compiled anew."""
+    for library in LIBRARIES:
+        import_module(library)
 
 
 @pytest.fixture(scope="session")
