@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tests.children import Children
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see stages/__init__.py; before torch is imported
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other cores have tests of their own
 
 settings.register_profile("sphreg", deadline=None, max_examples=50)  # no test asserts a time
 settings.load_profile("sphreg")

@@ -4,7 +4,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ STEPS = [
 def models_made_once() -> Iterator[None]:
     """The random weights of a large model take longer than a step."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sphreg.networks.backbones.get_model", lru_cache(maxsize=1)(torchvision.models.get_model))
+        patch.setattr("sphreg.networks.backbones.get_model", cache(torchvision.models.get_model))
         yield
 
 
