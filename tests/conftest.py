@@ -1,6 +1,7 @@
 """What several test files need."""
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,20 @@ if TYPE_CHECKING:
 # Before torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see stages/__init__.py
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # all machines do the same; what a GPU does, benchmarks tell
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other cores have tests of their own
 
 # No test asserts a time: the machine may be slow, or busy.
 settings.register_profile("sphreg", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sphreg")
+
+LIBRARIES = "accelerate", "matplotlib.pyplot", "numba", "pandas", "scipy.stats", "torchvision", "trimesh"
+
+
+def pytest_collectstart() -> None:
+    """Import what takes long: a library that a module checked by jaxtyping is the first to import is compiled anew."""
+    for library in LIBRARIES:
+        import_module(library)
 
 
 @pytest.hookimpl(trylast=True)  # after pytest-randomly

@@ -1,7 +1,6 @@
 """Whether a figure can be read."""
 
-import itertools
-
+import numpy as np
 import pytest
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -23,9 +22,11 @@ def check_texts(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     canvas.draw()
     width, height = figure.bbox.size
     texts = [text for text in drawn if text.get_text() and text.get_visible()]
-    boxes = [text.get_window_extent(canvas.get_renderer()) for text in texts]
-    for text, box in zip(texts, boxes, strict=True):
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height, text
-    for (one, a), (other, b) in itertools.combinations(zip(texts, boxes, strict=True), 2):
-        assert min(a.x1, b.x1) - max(a.x0, b.x0) < 1 or min(a.y1, b.y1) - max(a.y0, b.y0) < 1, (one, other)
+    boxes = np.array([text.get_window_extent(canvas.get_renderer()).extents for text in texts]).reshape(-1, 2, 2)
+    low, high = boxes[:, 0], boxes[:, 1]
+    cut = ((low < 0) | (high > (width, height))).any(axis=1)
+    assert not cut.any(), [text for text, outside in zip(texts, cut, strict=True) if outside]
+    common = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)  # width and height for each pair
+    pairs = np.argwhere(np.triu((common >= 1).all(axis=2), 1))
+    assert not pairs.size, [(texts[one], texts[other]) for one, other in pairs]
     return [text.get_text() for text in texts]

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,34 +16,9 @@ from sphreg.execution import Processes, workers
 from sphreg.render import dataset
 from tests.shapes import asymmetric, box
 from tests.test_rendering import ROOT, SETTINGS, contents, wait_for, write_meshes
+from tests.work import die_always, die_at_a_mesh, die_once, fail, square
 
 MESHES = {f"chair_{n:04d}": ("chair", "train" if n else "test", box(1, 2, 3 + n)) for n in range(7)}
-
-
-def square(number):
-    return number**2, os.getpid()
-
-
-def die_once(number, marker):
-    """The process dies at 5, the first time."""
-    if number == 5:
-        try:
-            marker.touch(exist_ok=False)
-        except FileExistsError:
-            return "survived"
-        os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.05)
-    return number
-
-
-def die_always(number):
-    if number == 3:
-        os._exit(1)
-    return number
-
-
-def fail(number):
-    raise ValueError(number)
 
 
 def test_each_task_is_done_by_another_process():
@@ -86,13 +60,6 @@ def test_a_task_whose_process_dies_twice_is_named():
 def test_what_a_function_raises_is_raised_here():
     with pytest.raises(ValueError, match="7"):
         list(Processes(1).each(fail, [7], lambda number: (number,)))
-
-
-def die_at_a_mesh(job, mesh, split, content):
-    """In the place of `render_mesh`."""
-    if mesh == "chair_0003":
-        os._exit(1)
-    return b"shard"
 
 
 def test_a_mesh_that_kills_its_process_is_named_and_the_finished_ones_are_kept(tmp_path, monkeypatch):
@@ -164,10 +131,10 @@ def test_a_scheduler_that_ends_is_told_of(tmp_path):
             list(results)
 
 
-def worker(address, threads=1):
-    return dask(
-        "worker", address, "--nworkers", "1", "--nthreads", str(threads), "--no-dashboard", "--host", "127.0.0.1"
-    )
+def worker(address, threads=1, nanny=False):
+    """With a nanny it is a second process, which is started again when it dies."""
+    how = "--nworkers", "1", "--nthreads", str(threads), "--nanny" if nanny else "--no-nanny"
+    return dask("worker", address, *how, "--no-dashboard", "--host", "127.0.0.1")
 
 
 def test_two_workers_of_a_cluster_make_the_same_bytes(scheduler, tmp_path):
@@ -187,7 +154,8 @@ def test_two_workers_of_a_cluster_make_the_same_bytes(scheduler, tmp_path):
 
 
 def test_a_worker_of_the_cluster_that_dies_costs_no_result(scheduler, tmp_path):
-    with worker(scheduler), worker(scheduler), workers(Execution(workers=None, scheduler=scheduler)) as cluster:
+    there = Execution(workers=None, scheduler=scheduler)
+    with worker(scheduler, nanny=True), worker(scheduler, nanny=True), workers(there) as cluster:
         results = list(cluster.each(die_once, list(range(12)), lambda number: (number, tmp_path / "marker")))
         assert sorted(task for task, _ in results) == list(range(12))
         with pytest.raises(UserError, match=r"^3: the workers that worked on it died, perhaps for want of memory"):

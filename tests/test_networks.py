@@ -4,6 +4,7 @@ import math
 import pickle
 import socket
 from collections.abc import Collection, Iterator
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -49,14 +50,25 @@ def network(
     return build(TASKS[task](section), parts, categories).eval()
 
 
-@pytest.fixture(scope="module", params=TORCHVISIONS)
-def whole(request: pytest.FixtureRequest) -> nn.Module:
-    """One of torchvision's models."""
+@cache
+def torchvisions(name: str) -> nn.Module:
+    """One of torchvision's models, whose random weights take long."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = torchvision.models.get_model(request.param).eval()
-    model.name = request.param
+        model = torchvision.models.get_model(name).eval()
+    model.name = name
     return model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    yield
+    torchvisions.cache_clear()
+
+
+@pytest.fixture(params=TORCHVISIONS)
+def whole(request: pytest.FixtureRequest) -> nn.Module:
+    return torchvisions(request.param)
 
 
 def part_of(model: nn.Module, nodes: Collection[str]) -> nn.Module:
@@ -400,7 +412,7 @@ class TestWeights:
     @staticmethod
     def state(name: str) -> dict[str, Tensor]:
         """Of the whole model, all weights another than in a new one."""
-        model = torchvision.models.get_model(name) if name != "small" else network("rotation", (4,)).backbone
+        model = torchvisions(name) if name != "small" else network("rotation", (4,)).backbone
         return {key: torch.randn_like(value.float()).to(value) for key, value in model.state_dict().items()}
 
     @staticmethod

@@ -1,4 +1,7 @@
-"""The whole pipeline in a clone, at the scale of the preset `tiny`, as a person runs it."""
+"""The whole pipeline in a clone, at the scale of the preset `tiny`, as a person runs it.
+
+Most processes are forked from a warm one; each stage also runs in one test as it does elsewhere.
+"""
 
 import json
 import os
@@ -7,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +20,7 @@ import yaml
 
 from sphreg.config import load
 from tests.settings import FILE
+from tests.warm import write_python
 
 pytestmark = pytest.mark.in_order  # as a person types the commands
 ROOT = Path(__file__).parents[1]
@@ -29,18 +34,20 @@ TRACKED = {
 
 @dataclass(frozen=True)
 class Project:
-    """A clone, and the commands that a person types there."""
+    """A clone, and the commands that a person types there; `bin` has the `python` that they run."""
 
     folder: Path
+    bin: Path = Path(sys.executable).parent
     variables: dict[str, str] = field(default_factory=dict)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
         """A command, with its processes in a group of their own."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        variables = IDENTITY | {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "DVC_NO_ANALYTICS": "1"}
+        variables |= {"PYTHONDONTWRITEBYTECODE": ""}  # the same modules are imported again and again
         return subprocess.Popen(
             command,
             cwd=self.folder,
-            env={**os.environ, **IDENTITY, "PATH": path, "DVC_NO_ANALYTICS": "1", **self.variables},
+            env=os.environ | variables | self.variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -55,7 +62,10 @@ class Project:
         return said
 
     def dvc(self, *arguments: str, status: int = 0) -> str:
-        return self.run(sys.executable, "-m", "dvc", *arguments, status=status)
+        return self.python("dvc", *arguments, status=status)
+
+    def python(self, module: str, *arguments: str, status: int = 0) -> str:
+        return self.run(str(self.bin / "python"), "-m", module, *arguments, status=status)
 
     def changed(self) -> set[str]:
         """The paths that `git status` shows."""
@@ -78,9 +88,19 @@ def clone(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a `python` that starts at once."""
+    folder = tmp_path_factory.mktemp("warm")
+    server = write_python(folder)
+    yield folder
+    server.terminate()
+    server.communicate()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Project:
     """A clone of this tree after `dvc repro`."""
-    project = Project(tmp_path_factory.mktemp("clone"))
+    project = Project(tmp_path_factory.mktemp("clone"), warm)
     clone(project.folder)
     project.run("git", "init", "--quiet")
     project.run("git", "add", "--all")
@@ -126,7 +146,7 @@ def test_another_head_is_an_experiment_to_compare_with(project: Project) -> None
     project.dvc("exp", "run", "--name", "back", "--set-param", "head=direct")
     assert project.weights() == trained
 
-    said = project.run(sys.executable, "-m", "sphreg.compare", "--task", "rotation")
+    said = project.python("sphreg.compare", "--task", "rotation")
     assert (
         "\n| direct | 0 (one seed) | " in said
         and "\n| flat | 0 (one seed) | " in said
@@ -138,7 +158,7 @@ def test_another_head_is_an_experiment_to_compare_with(project: Project) -> None
 
 def test_a_setting_of_one_task_trains_that_task_alone(project: Project) -> None:
     before = project.weights()
-    project.dvc("exp", "run", "--set-param", "train.normals.lr=0.002")
+    replace(project, bin=Project.bin).dvc("exp", "run", "--set-param", "train.normals.lr=0.002")
     assert {Path(path).parts[-2] for path, time in project.weights().items() if before[path] != time} == {"normals"}
 
 
@@ -170,7 +190,7 @@ def test_a_machine_without_opengl_and_a_kill(tmp_path: Path) -> None:
     load_egl = [sys.executable, "-c", "import ctypes; ctypes.CDLL('libEGL.so.1')"]
     assert subprocess.run(load_egl, env=os.environ | variables, capture_output=True).returncode != 0
 
-    project = Project(tmp_path / "clone", variables)
+    project = Project(tmp_path / "clone", variables=variables)
     clone(project.folder)
     project.run("git", "init", "--quiet")
     settings = yaml.safe_load((project.folder / "params.yaml").read_text())

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ PUBLISHED = {("alexnet", "rotation"), ("vgg16", "rotation"), ("resnet101", "view
 def models_made_once() -> Iterator[None]:
     """The random weights of a large model take longer than a step. The last one is kept."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sphreg.networks.backbones.get_model", lru_cache(maxsize=1)(torchvision.models.get_model))
+        patch.setattr("sphreg.networks.backbones.get_model", cache(torchvision.models.get_model))
         yield
 
 

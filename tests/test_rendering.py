@@ -206,28 +206,28 @@ def test_other_software_is_named(rendered):
 
 def test_what_is_something_else_is_not_replaced(rendered, tmp_path):
     (tmp_path / "thesis.tex").write_text("all of it")
+    alone = Execution(workers=1, scheduler=None)
     for out in tmp_path, tmp_path / "thesis.tex":
         with pytest.raises(UserError, match="holds no rendered views, so it is not replaced"):
-            dataset.render_dataset(rendered[0], out, SETTINGS, HERE, tmp_path / "scratch")
+            dataset.render_dataset(rendered[0], out, SETTINGS, alone, tmp_path / "scratch")
     with pytest.raises(UserError, match=r"thesis\.tex"):
-        dataset.render_dataset(rendered[0], tmp_path / "thesis.tex" / "out", SETTINGS, HERE, tmp_path / "scratch")
+        dataset.render_dataset(rendered[0], tmp_path / "thesis.tex" / "out", SETTINGS, alone, tmp_path / "scratch")
     with pytest.raises(UserError, match=r"thesis\.tex.*cannot be written"):
-        dataset.render_dataset(rendered[0], tmp_path / "out", SETTINGS, HERE, tmp_path / "thesis.tex")
+        dataset.render_dataset(rendered[0], tmp_path / "out", SETTINGS, alone, tmp_path / "thesis.tex")
     assert (tmp_path / "thesis.tex").read_text() == "all of it"
 
 
 # The stages as processes of their own, which are killed, and whose files may not grow.
 
 
-@pytest.fixture
-def project(tmp_path):
-    """A folder with settings and meshes, in which the stages can run: 12 meshes, of which each takes a while."""
+def write_project(folder, count):
+    """Settings and meshes, so that the stages can run in a folder: `count` meshes, of which each takes a while."""
     params = PARAMS.model_dump()
-    params["render"] = SETTINGS.model_dump() | {"train_views": 1500, "train_normals": 300}
+    params["render"] = SETTINGS.model_dump() | {"train_views": 400, "train_normals": 100}
     params["execution"]["workers"] = 2
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    write_meshes(tmp_path / "meshes", {f"chair_{n:04d}": ("chair", "train", box(1, 2, 3 + n)) for n in range(12)})
-    return tmp_path
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    write_meshes(folder / "meshes", {f"chair_{n:04d}": ("chair", "train", box(1, 2, 3 + n)) for n in range(count)})
+    return folder
 
 
 def stage(name, project, limit="unlimited"):
@@ -262,17 +262,19 @@ def killed(project, name, happened):
     assert psutil.wait_procs(children, timeout=60)[1] == []
 
 
-def test_a_killed_render_goes_on_where_it_stopped(project):
+def test_a_killed_render_goes_on_where_it_stopped(tmp_path):
+    project = write_project(tmp_path, 20)
+
     def shards():
         return sorted(project.glob(".scratch/render/*/chair/train/*.safetensors"))
 
     killed(project, "render", lambda: len(shards()) >= 3)
     first = {path.name: path.stat() for path in shards()}
     killed(project, "render", lambda: len(shards()) >= len(first) + 2)
-    assert len(first) < len(shards()) < 12
+    assert len(first) < len(shards()) < 20
     assert end(stage("render", project))[0] == 0
     finished = {path.name: path.stat() for path in project.glob("shards/chair/train/*.safetensors")}
-    assert len(finished) == 12
+    assert len(finished) == 20
     assert all(
         finished[name].st_ino == old.st_ino and finished[name].st_mtime == old.st_mtime for name, old in first.items()
     )
@@ -284,7 +286,8 @@ def test_a_killed_render_goes_on_where_it_stopped(project):
     assert contents(project / "again") == contents(project / "shards")
 
 
-def test_a_killed_pack_is_done_again(project):
+def test_a_killed_pack_is_done_again(tmp_path):
+    project = write_project(tmp_path, 20)
     assert end(stage("render", project))[0] == 0
     killed(project, "pack", lambda: (project / "so3" / "train.lmdb.partial").exists())
     assert not (project / "so3" / "info.json").exists()
@@ -293,15 +296,16 @@ def test_a_killed_pack_is_done_again(project):
     assert contents(project / "again") == contents(project / "so3")
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing_to_trust(project):
-    status, said = end(stage("render", project, limit=500))  # a shard has more
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_to_trust(tmp_path):
+    project = write_project(tmp_path, 4)
+    status, said = end(stage("render", project, limit=100))  # a shard has more
     assert status == 1
     assert re.search(r"chair_\d{4}\.safetensors: it cannot be written \(File too large\)\.", said)
     assert "Traceback" not in said
     assert not [path for path in project.rglob("*.safetensors*") if path.is_file()]
     assert end(stage("render", project))[0] == 0
     before = contents(project / "shards")
-    status, said = end(stage("pack", project, limit=4000))
+    status, said = end(stage("pack", project, limit=500))
     assert status == 1
     assert "train.lmdb: it cannot be written (mdb_txn_commit: Input/output error; is the disk full?)." in said
     assert "Traceback" not in said
