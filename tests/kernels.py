@@ -35,6 +35,14 @@ TESTS = {
         "test_a_full_disk_is_one_sentence_and_leaves_nothing_to_trust",
         "test_what_is_something_else_is_not_replaced",
     ],
+    "statistics": [
+        "test_equal_heads_are_told_apart_as_often_as_they_may_be",
+        "test_intervals_cover_the_truth",
+        "test_intervals_of_three_seeds_cover_the_truth",
+        "test_many_equal_heads_are_seldom_told_apart_over_seeds",
+        "test_views_that_are_drawn_alone_cover_too_little",
+    ],
+    "teaser": ["test_it_can_be_read"],
 }
 
 # By kind what each library is told, and what it has to answer: see `found`. Intel's names are those of AMD's CPUs, too.
