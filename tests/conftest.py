@@ -24,6 +24,58 @@ settings.load_profile("sphreg")
 LIBRARIES = "accelerate", "matplotlib.pyplot", "numba", "pandas", "scipy.stats", "torchvision", "trimesh"
 
 
+# What `-m quick` leaves out, as it takes about a second or more: files, classes and tests. All else is quick.
+SLOW = (
+    "test_api.py::TestNames::test_they_are_imported_when_they_are_asked_for",
+    "test_bad_input.py::test_300_000_faces",
+    "test_bad_input.py::test_the_command",
+    "test_bad_training.py::TestAnImageThatIsNone::test_in_a_process_that_decodes",
+    "test_bad_training.py::test_a_compiled_network_learns_the_same",
+    "test_bad_training.py::test_bfloat16_on_the_cpu",
+    "test_browser.py",
+    "test_card.py::test_neither_torch_nor_pyplot_is_imported",
+    "test_card.py::test_small_and_uneven_datasets",
+    "test_compare.py",
+    "test_comparison_figures.py",
+    "test_dataset_figures.py",
+    "test_engines.py",
+    "test_execution.py",
+    "test_figures.py",
+    "test_formats.py::test_an_off_file_is_read_as_it_stands_or_refused",
+    "test_formats.py::test_every_real_mesh",
+    "test_meshes.py::test_every_real_mesh",
+    "test_networks.py::TestBackbones",
+    "test_networks.py::TestMirroredNetwork",
+    "test_networks.py::TestWeights",
+    "test_page.py",
+    "test_pipeline.py",
+    "test_predict.py::TestProgram::test_as_a_person_runs_it",
+    "test_presets.py::test_one_step_of_training[paper-",
+    "test_processes.py",
+    "test_rendering.py",
+    "test_report.py",
+    "test_resume.py",
+    "test_statistics.py::test_intervals",
+    "test_statistics.py::test_many_equal_heads",
+    "test_statistics.py::test_views_that_are_drawn_alone",
+    "test_teaser.py",
+    "test_training.py::TestEveryTaskWithEveryHead",
+    "test_viewer.py::test_it_runs_as_a_module",
+    "test_views.py::test_threads_may_read_while_the_file_is_replaced",
+)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if not item.nodeid.removeprefix("tests/").startswith(SLOW):
+        item.add_marker("quick")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """All tests in a process for each core, at most four; single files in this one."""
+    every = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    return min(os.cpu_count() or 1, 4) if every else 0
+
+
 def pytest_collectstart() -> None:
     """Import what takes long: a library that a module checked by jaxtyping is the first to import is compiled anew."""
     for library in LIBRARIES:
