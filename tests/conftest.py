@@ -41,6 +41,8 @@ SLOW = (
     "test_engines.py",
     "test_execution.py",
     "test_figures.py",
+    "test_gpu_benchmark.py::test_each_phase_runs_at_a_small_scale",
+    "test_gpu_benchmark.py::test_a_phase_is_ended_at_its_time",
     "test_formats.py::test_an_off_file_is_read_as_it_stands_or_refused",
     "test_formats.py::test_every_real_mesh",
     "test_meshes.py::test_every_real_mesh",
