@@ -1,5 +1,6 @@
 """Work in other processes: all of it is done, also where processes die, and on a cluster as here."""
 
+import gc
 import json
 import os
 import subprocess
@@ -169,6 +170,14 @@ def test_a_worker_with_several_threads_is_refused(scheduler):
         list(cluster.each(square, [1], lambda number: (number,)))
 
 
+@pytest.fixture
+def collected():
+    """A client without a scheduler ends when it is collected; while another one starts, both wait for ever."""
+    yield
+    gc.collect()
+
+
+@pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://x", "127.0.0.1"])
 def test_a_scheduler_that_is_not_there_is_named(address, monkeypatch):
     monkeypatch.setattr("sphreg.execution.WAIT_S", 1)
