@@ -4,6 +4,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -117,9 +118,10 @@ STEPS = [
 
 @pytest.fixture(scope="module", autouse=True)
 def models_made_once() -> Iterator[None]:
-    """The random weights of a large model take longer than a step."""
+    """The random weights of a large model take longer than a step, which changes a copy of them."""
+    made = cache(torchvision.models.get_model)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sphreg.networks.backbones.get_model", cache(torchvision.models.get_model))
+        patch.setattr("sphreg.networks.backbones.get_model", lambda name: deepcopy(made(name)))
         yield
 
 
@@ -155,4 +157,3 @@ def test_one_step_of_training(preset: str, backbone: str, task: str, head: str, 
     assert all(0 <= value < torch.inf for value in report.values()) and report["loss"] > 0
     assert (first != before[0]).any() and (last != before[1]).any()
     assert get_total_norm(list(model.network.parameters())).isfinite()
-    model.network.zero_grad()  # a later test has the same layers, and gradients take gigabytes
