@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,14 @@ PUBLISHED = {("alexnet", "rotation"), ("vgg16", "rotation"), ("resnet101", "view
 
 @pytest.fixture(scope="module", autouse=True)
 def models_made_once() -> Iterator[None]:
+<<<<<<< HEAD
     """The random weights of a large model take longer than a step. The last one is kept."""
+=======
+    """The random weights of a large model take longer than a step, which changes a copy of them."""
+    made = cache(torchvision.models.get_model)
+>>>>>>> tests-time
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sphreg.networks.backbones.get_model", cache(torchvision.models.get_model))
+        patch.setattr("sphreg.networks.backbones.get_model", lambda name: deepcopy(made(name)))
         yield
 
 
