@@ -17,7 +17,18 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 # Tests that round nothing, or what others round, too; and code that torch compiled for this CPU, and keeps.
-FILES = ["api", "bad_input", "browser", "compare", "config", "download", "execution", "formats", "gpu_benchmark", "kernels"]
+FILES = [
+    "api",
+    "bad_input",
+    "browser",
+    "compare",
+    "config",
+    "download",
+    "execution",
+    "formats",
+    "gpu_benchmark",
+    "kernels",
+]
 FILES += ["modelnet10", "original", "page", "pipeline", "presets", "readme", "resume", "sources", "stages", "viewer"]
 TESTS = {
     "bad_training": ["test_a_compiled_network_learns_the_same"],

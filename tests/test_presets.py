@@ -107,12 +107,8 @@ PUBLISHED = {("alexnet", "rotation"), ("vgg16", "rotation"), ("resnet101", "view
 
 @pytest.fixture(scope="module", autouse=True)
 def models_made_once() -> Iterator[None]:
-<<<<<<< HEAD
-    """The random weights of a large model take longer than a step. The last one is kept."""
-=======
     """The random weights of a large model take longer than a step, which changes a copy of them."""
     made = cache(torchvision.models.get_model)
->>>>>>> tests-time
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sphreg.networks.backbones.get_model", lambda name: deepcopy(made(name)))
         yield

@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -23,6 +24,7 @@ from sphreg.render.camera import decode_normals
 # These shape the file: the same items give the same bytes as long as both stay.
 MAP_SIZE = 1 << 40  # bytes that a file can grow to; only what is used is written
 TRANSACTION = 1000  # items
+CLOSING_S = 10.0  # within which a file is closed that nobody uses any more
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -221,11 +223,16 @@ def _environment(path: Path) -> lmdb.Environment:
 
 
 def _open(path: Path) -> lmdb.Environment:
-    try:
-        # Without `lock=False` a lock file would appear beside the views, which DVC takes for a change.
-        environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
-    except lmdb.Error as error:
-        raise UserError(f"{path}: it is no LMDB file ({error}).") from None
+    end = time.monotonic() + CLOSING_S
+    while True:
+        try:
+            # Without `lock=False` a lock file would appear beside the views, which DVC takes for a change.
+            environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
+            break
+        except lmdb.Error as error:
+            if "already open in this process" not in str(error) or time.monotonic() > end:
+                raise UserError(f"{path}: it is no LMDB file ({error}).") from None
+            time.sleep(0.001)  # another thread lets it go: it is forgotten here a little before it is closed
     # LMDB does not look, and to read behind the end of the file kills the process.
     expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     size = path.stat().st_size
