@@ -29,7 +29,19 @@ FILES = [
     "gpu_benchmark",
     "kernels",
 ]
-FILES += ["modelnet10", "original", "page", "pipeline", "presets", "readme", "resume", "sources", "stages", "viewer"]
+FILES += [
+    "kernels",
+    "modelnet10",
+    "original",
+    "page",
+    "pipeline",
+    "presets",
+    "readme",
+    "resume",
+    "sources",
+    "stages",
+    "viewer",
+]
 TESTS = {
     "bad_training": ["test_a_compiled_network_learns_the_same"],
     "comparison_figures": [
