@@ -4,7 +4,6 @@ import contextlib
 import io
 import multiprocessing
 import os
-import statistics
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -19,13 +18,16 @@ from benchmarks.trainings import PARAMS, SIZES, run, write_dataset
 from sphreg.cores import Cores
 from sphreg.samples import Samples
 
-IMAGES, EPOCHS = 6_400, 12
+IMAGES, EPOCHS = 3_200, 12
 TOGETHER, BESIDE = 1.3, 2.5  # at least so many times one after the other; at most so many times slower
 
 
 def sharing(folder: Path, rounds: int) -> Iterator[str]:
-    """Two trainings at once, and one beside two busy processes: each with all cores, and with a number of its own."""
-    rounds = min(rounds, 3)  # each is half a minute, of many windows
+    """Two trainings at once, and one beside two busy processes: each with all cores, and with a number of its own.
+
+    Rates are medians over the epochs of one training, whatever the number of rounds: beside busy processes it takes
+    minutes with all cores.
+    """
     write_dataset(folder / "shared", SIZES["small"], IMAGES)
     cores = len(psutil.Process().cpu_affinity())
     processes = multiprocessing.get_context("spawn")
@@ -43,13 +45,13 @@ def sharing(folder: Path, rounds: int) -> Iterator[str]:
 
         rate(cores, 2)  # both have started
         what = f"sharing, small, 64 px, rotation, {cores} cores"
-        alone = statistics.median(rate(cores, 1) for _ in range(rounds))
+        alone = rate(cores, 1)
         yield line(f"{what}: a training alone", alone, "images/s")
         for threads, name in (cores, f"always {cores} threads"), (None, "threads as there is room, the default"):
-            both = statistics.median(rate(threads, 2) for _ in range(rounds))
+            both = rate(threads, 2)
             said = missed(threads is None and both / alone < TOGETHER, f"{TOGETHER} x")
             yield line(f"{what}: two at once, {name}", both, "images/s", f"{both / alone:.2f} x one alone{said}")
-            beside = statistics.median(rate(threads, 1, busy=2) for _ in range(rounds))
+            beside = rate(threads, 1, busy=2)
             loss = alone / beside
             said = missed(threads is None and loss > BESIDE, f"{BESIDE} x")
             slower = f"{loss:.1f} x slower than alone{said}"

@@ -55,7 +55,8 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS))
     arguments = parser.parse_args()
     lines = [
-        f"`python -m benchmarks.train` on {machine()}; medians of {arguments.rounds} rounds.",
+        f"`python -m benchmarks.train` on {machine()}; medians of {arguments.rounds} rounds, in brackets "
+        "the quartiles.",
         "",
         "| what | value | ratio |",
         "| --- | ---: | ---: |",
@@ -93,9 +94,10 @@ def throughput(folder: Path, rounds: int) -> Iterator[str]:
         what = f"training, {backbone}, {SIZES[backbone]} px, {task}"
         yield line(f"{what}: `step` on one batch of {size} in memory", found["step"].median(), "images/s")
         for name, (_, number) in sources.items():
-            share = (found[name] / found["step"]).median()
+            shares = found[name] / found["step"]
+            share, low, high = shares.quantile([0.5, 0.25, 0.75])
             goal = GOALS["ram"] if name == "cache ram" else GOALS["none"] if number == usual else 0.0
-            ratio = f"{share:.1%} of `step`{missed(share < goal, f'{goal:.0%}')}"
+            ratio = f"{share:.1%} ({low:.1%} to {high:.1%}) of `step`{missed(share < goal, f'{goal:.0%}')}"
             default = ", the default" if name != "cache ram" and number == usual else ""
             yield line(f"{what}: {name}{default}", found[name].median(), "images/s", ratio)
 

@@ -28,9 +28,6 @@ FILES = [
     "formats",
     "gpu_benchmark",
     "kernels",
-]
-FILES += [
-    "kernels",
     "modelnet10",
     "original",
     "page",
