@@ -127,12 +127,12 @@ class Samples(Dataset[Batch]):
             if self.device.type == "cuda":
                 places = places.pin_memory().to(self.device, non_blocking=True)  # or the CPU would wait for the GPU
             return self._kept[places]
-        keys, threads = self._keys[rows], torch.get_num_threads()  # 1 in a process of a DataLoader
-        images = torch.from_numpy(self.images.images(keys, threads))[:, None]
+        keys = self._keys[rows]
+        images = torch.from_numpy(self.images.images(keys))[:, None]
         if self.normals is None:
             truth = self._quaternions[places]
         else:
-            truth = torch.from_numpy(self.normals.colours(keys, threads))
+            truth = torch.from_numpy(np.stack([self.normals.colours(key) for key in keys]))
         return Batch(images, self._categories[places], truth)
 
     __getitems__ = __getitem__  # what a DataLoader asks for, once a batch

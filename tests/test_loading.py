@@ -171,9 +171,9 @@ class TestKept:
         decoded: list[int] = []
         read = Views.images
 
-        def counting(views: Views, keys: Iterable[str], threads: int) -> np.ndarray:
+        def counting(views: Views, keys: Iterable[str]) -> np.ndarray:
             decoded.append(len(list(keys)))
-            return read(views, keys, threads)
+            return read(views, keys)
 
         monkeypatch.setattr(Views, "images", counting)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))

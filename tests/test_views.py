@@ -66,29 +66,6 @@ def test_images_are_decoded(tmp_path):
     assert np.abs(both - np.stack([255.0 - ramp, ramp])).max() <= 4
 
 
-@pytest.mark.parametrize("threads", [2, 3, 7])
-def test_threads_decode_the_same(tmp_path, threads):
-    """Also more threads than there are views."""
-    images = np.random.default_rng(0).integers(0, 256, (5, 16, 24), dtype=np.uint8)
-    write_views(tmp_path / "a.lmdb", [(f"{i}", encoded(image, "JPEG")) for i, image in enumerate(images)])
-    write_views(
-        tmp_path / "b.lmdb", [(f"{i}", encoded(np.stack([image] * 3, -1), "PNG")) for i, image in enumerate(images)]
-    )
-    jpegs, pngs, keys = Views(tmp_path / "a.lmdb"), Views(tmp_path / "b.lmdb"), list("40132")
-    np.testing.assert_array_equal(jpegs.images(keys, threads), np.stack([jpegs.image(key) for key in keys]))
-    np.testing.assert_array_equal(pngs.colours(keys, threads)[..., 1], images[[int(key) for key in keys]])
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_what_one_thread_finds_wrong_is_said(tmp_path, threads):
-    good = encoded(np.zeros((8, 8, 3), np.uint8), "PNG")
-    write_views(tmp_path / "a.lmdb", [("a", encoded(np.zeros((8, 8), np.uint8), "JPEG")), ("b", b"?"), ("c", good)])
-    views = Views(tmp_path / "a.lmdb")
-    for read, keys in (views.images, ["a", "b"]), (views.colours, ["c", "c", "b"]):
-        with pytest.raises(UserError, match="the view 'b' is no image that can be decoded"):
-            read(keys, threads)
-
-
 def test_images_of_one_call_have_one_size(tmp_path):
     sides = {"a": 32, "b": 24, "c": 40}
     items = [(key, encoded(np.full((side, side), 90, np.uint8), "JPEG")) for key, side in sides.items()]

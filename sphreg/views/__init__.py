@@ -4,11 +4,10 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakValueDictionary
 
 import lmdb
@@ -25,9 +24,6 @@ from sphreg.render.camera import decode_normals
 MAP_SIZE = 1 << 40  # bytes that a file can grow to; only what is used is written
 TRANSACTION = 1000  # items
 CLOSING_S = 10.0  # within which a file is closed that nobody uses any more
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 # Of the views that are open, by device and inode, as a file may have many names and a name, in time, many files.
 _environments: WeakValueDictionary[tuple[int, int], lmdb.Environment] = WeakValueDictionary()
@@ -93,8 +89,8 @@ class Views:
         except ValueError as error:
             raise self._damaged(key) from error
 
-    def images(self, keys: Iterable[str], threads: int = 1) -> UInt8[np.ndarray, "n h w"]:
-        """The grey images, of one size, of at least one key; decoded by so many threads.
+    def images(self, keys: Iterable[str]) -> UInt8[np.ndarray, "n h w"]:
+        """The grey images, of one size, of at least one key.
 
         Raises:
             UserError: one cannot be decoded.
@@ -103,44 +99,33 @@ class Views:
         first, *_ = keys = list(keys)
         shape = self.image(first).shape
         images = np.empty((len(keys), *shape), dtype=np.uint8)
-
-        def decode(rows: range) -> None:
-            with self._environment().begin(buffers=True) as transaction:  # one for all, as it costs as much as a read
-                for row in rows:  # decoded in place: a copy costs a third of the time
-                    value = transaction.get(keys[row].encode())
-                    if value is None:
-                        raise KeyError(f"{self.path} has no view {keys[row]!r}")
-                    try:
-                        decoded = simplejpeg.decode_jpeg(value, "GRAY", buffer=images[row])
-                    except ValueError as error:
-                        raise self._damaged(keys[row]) from error
-                    if decoded.shape[:2] != shape:
-                        raise ValueError(
-                            f"{self.path}: {first} has {shape} pixels, and {keys[row]} {decoded.shape[:2]}"
-                        )
-
-        _each(decode, [range(part, len(keys), threads) for part in range(threads)], threads)
+        with self._environment().begin(buffers=True) as transaction:  # one for all, as it costs as much as a read
+            for place, key in zip(images, keys, strict=True):  # decoded in place: a copy costs a third of the time
+                value = transaction.get(key.encode())
+                if value is None:
+                    raise KeyError(f"{self.path} has no view {key!r}")
+                try:
+                    decoded = simplejpeg.decode_jpeg(value, "GRAY", buffer=place)
+                except ValueError as error:
+                    raise self._damaged(key) from error
+                if decoded.shape[:2] != shape:
+                    raise ValueError(f"{self.path}: {first} has {shape} pixels, and {key} {decoded.shape[:2]}")
         return images
 
     def normals(self, key: str) -> Float32[np.ndarray, "h w 3"]:
         """One map of unit normals in camera coordinates, decoded from PNG; the zero vector where there is no object."""
-        return decode_normals(self.colours([key])[0])
+        return decode_normals(self.colours(key))
 
-    def colours(self, keys: Iterable[str], threads: int = 1) -> UInt8[np.ndarray, "n h w 3"]:
-        """The same maps, of one size, of at least one key, as `sphreg.render.camera.encode_normals` made them.
+    def colours(self, key: str) -> UInt8[np.ndarray, "h w 3"]:
+        """The same map, as `sphreg.render.camera.encode_normals` made it.
 
         Raises:
-            UserError: one cannot be decoded.
-            ValueError: one has another size.
+            UserError: it cannot be decoded.
         """
-
-        def decode(key: str) -> UInt8[np.ndarray, "h w 3"]:
-            try:
-                return np.asarray(Image.open(io.BytesIO(self[key])))
-            except (OSError, SyntaxError, ValueError) as error:  # Pillow's for what is no PNG, or a broken one
-                raise self._damaged(key) from error
-
-        return np.stack(_each(decode, keys, threads))
+        try:
+            return np.asarray(Image.open(io.BytesIO(self[key])))
+        except (OSError, SyntaxError, ValueError) as error:  # Pillow's for what is no PNG, or a broken one
+            raise self._damaged(key) from error
 
     def _damaged(self, key: str) -> UserError:
         return UserError(f"{self.path}: the view {key!r} is no image that can be decoded.")
@@ -156,14 +141,6 @@ class Views:
         if found is None or found[:2] != (process, writes):
             self._found = found = process, writes, _environment(self.path)
         return found[2]
-
-
-def _each(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
-    """What a function gives for each item; so many threads call it."""
-    if threads == 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, items))
 
 
 def write_views(path: Path, items: Iterable[tuple[str, bytes]]) -> None:
