@@ -65,5 +65,6 @@ def _cores() -> set[int]:
 
 def _busy() -> float:
     """For how many seconds these cores have worked for any process."""
-    times = psutil.cpu_times(percpu=True)
-    return sum(times[core].user + times[core].system + getattr(times[core], "nice", 0) for core in _cores())
+    every = psutil.cpu_times(percpu=True)
+    shown = [every[core] for core in _cores() if core < len(every)] or every  # a container may number them anew
+    return sum(times.user + times.system + getattr(times, "nice", 0.0) for times in shown)

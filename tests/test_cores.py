@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -72,6 +73,17 @@ def test_a_number_that_is_given_stays(monkeypatch: pytest.MonkeyPatch, threads: 
         sharing.look()
         assert clocks.threads == threads
     assert clocks.threads == 2
+
+
+@pytest.mark.parametrize(("own", "seconds"), [({0, 1}, 14.0), ({1}, 9.0), ({6, 7}, 14.0)])
+def test_busy_cores_are_those_that_the_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, own: set[int], seconds: float
+) -> None:
+    """All, where the system shows them under other numbers."""
+    times = [SimpleNamespace(user=3.0, system=1.5, nice=0.5, idle=70.0), SimpleNamespace(user=6.0, system=3.0)]
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: times)
+    monkeypatch.setattr(cores, "_cores", lambda: own)
+    assert cores._busy() == seconds
 
 
 def test_the_work_of_another_process_is_seen() -> None:
