@@ -6,12 +6,10 @@ from itertools import repeat
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.rows import line
-from benchmarks.trainings import SIZES, compare, run, work
-from sphreg.samples import Batch, Samples
-from sphreg.training import Run, step
+from benchmarks.trainings import SIZES, compare, flops, run, step_on, work
+from sphreg.samples import Samples
 
 SIDE = 1024  # of the matrices, whose product shows what the processor can do
 STEPS = 10  # of a round
@@ -33,13 +31,13 @@ def bound(folder: Path, rounds: int) -> Iterator[str]:
     size = plain.model.config.train.batch
     batch = samples.batch(torch.arange(size))
     contenders = {
-        name: work(repeat(batch), partial(_step, training), STEPS, size) for name, training in trainings.items()
+        name: work(repeat(batch), partial(step_on, training), STEPS, size) for name, training in trainings.items()
     }
     for dtype in torch.float32, torch.bfloat16:
         a, b = torch.randn(2, SIDE, SIDE).to(dtype)
         contenders[str(dtype)] = work(repeat((a, b)), lambda pair: pair[0] @ pair[1], 3, 1)
     found = compare(contenders, rounds)
-    flops = _flops(plain, batch) / size
+    each = flops(plain, batch) / size
     what = "bound, small, 64 px, rotation"
     peaks = {name: 2 * SIDE**3 * found[name] for name in ("torch.float32", "torch.bfloat16")}
     for name, peak in peaks.items():
@@ -49,17 +47,6 @@ def bound(folder: Path, rounds: int) -> Iterator[str]:
     default = found[next(iter(WAYS))]
     for name in trainings:
         peak = peaks["torch.bfloat16" if "bfloat16" in name else "torch.float32"]
-        share = (found[name] * flops / peak).median()
+        share = (found[name] * each / peak).median()
         ratio = f"{share:.0%} of that product, {(found[name] / default).median():.2f} x the default"
-        yield line(f"{what}: step, {name}, {flops / 1e6:.1f} MFLOP an image", found[name].median(), "images/s", ratio)
-
-
-def _step(training: Run, batch: Batch) -> None:
-    step(training.model, training.network, training.optimizer, batch)
-
-
-def _flops(training: Run, batch: Batch) -> int:
-    """Of a step: two for each multiplication with its addition, forward and backward."""
-    with FlopCounterMode(display=False) as counter:
-        _step(training, batch)
-    return counter.get_total_flops()
+        yield line(f"{what}: step, {name}, {each / 1e6:.1f} MFLOP an image", found[name].median(), "images/s", ratio)

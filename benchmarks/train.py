@@ -27,7 +27,7 @@ from benchmarks.bound import bound
 from benchmarks.rounds import machine
 from benchmarks.rows import line, missed
 from benchmarks.sharing import sharing
-from benchmarks.trainings import PARAMS, SIZES, compare, rows, run, work, write_dataset
+from benchmarks.trainings import PARAMS, SIZES, compare, rows, run, step_on, work, write_dataset
 from sphreg.config import TASKS
 from sphreg.cores import Cores
 from sphreg.heads import HEADS
@@ -35,7 +35,7 @@ from sphreg.loading import kept, loader, processes
 from sphreg.model import Model
 from sphreg.networks.backbones import scaled
 from sphreg.samples import Batch, Samples
-from sphreg.training import Run, step
+from sphreg.training import step
 
 STEPS = {  # of a round, which is half a second or a second
     "small": {"rotation": 10, "viewpoint": 10, "normals": 3},
@@ -86,7 +86,7 @@ def throughput(folder: Path, rounds: int) -> Iterator[str]:
         numbers = {0, 1, 2, usual} if task == "rotation" else {usual}
         sources = {f"cache none, {number} processes decode": (samples, number) for number in sorted(numbers)}
         sources["cache ram"] = kept([samples], "ram", model.accelerator, 0)[0], 0
-        contenders = {"step": work(repeat(samples.batch(torch.arange(size))), partial(_step, training), steps, size)}
+        contenders = {"step": work(repeat(samples.batch(torch.arange(size))), partial(step_on, training), steps, size)}
         for name, (source, number) in sources.items():
             batches = loader(source, rows(samples, training), model.accelerator, number)
             contenders[name] = work(batches, training._learn, steps, size)
@@ -100,10 +100,6 @@ def throughput(folder: Path, rounds: int) -> Iterator[str]:
             ratio = f"{share:.1%} ({low:.1%} to {high:.1%}) of `step`{missed(share < goal, f'{goal:.0%}')}"
             default = ", the default" if name != "cache ram" and number == usual else ""
             yield line(f"{what}: {name}{default}", found[name].median(), "images/s", ratio)
-
-
-def _step(training: Run, batch: Batch) -> None:
-    step(training.model, training.network, training.optimizer, batch)
 
 
 class Given(nn.Module):
@@ -127,7 +123,7 @@ def losses(folder: Path, rounds: int) -> Iterator[str]:
         batch = samples.batch(torch.arange(size))
         network, nothing = Given(model.raw(batch)), torch.optim.SGD([torch.zeros(1, requires_grad=True)])
         contenders = {
-            "whole": work(repeat(batch), partial(_step, training), 1, size),
+            "whole": work(repeat(batch), partial(step_on, training), 1, size),
             "loss": work(repeat(batch), partial(step, model, network, nothing), 1, size),
         }
         found = compare(contenders, rounds)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import simplejpeg
 from scipy.spatial.transform import Rotation
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.rounds import rates
 from sphreg.config import load
@@ -20,11 +21,11 @@ from sphreg.model import Model, ModelConfig
 from sphreg.render.camera import Camera
 from sphreg.render.engine import choose_engine, open_engine
 from sphreg.render.png import png
-from sphreg.samples import Samples
-from sphreg.training import Run
+from sphreg.samples import Batch, Samples
+from sphreg.training import Run, step
 from sphreg.views import write_views
 
-PARAMS = load(Path(__file__).parents[1] / "params.yaml")
+PARAMS = load(next(path for path in (Path("params.yaml"), Path(__file__).parents[1] / "params.yaml") if path.is_file()))
 SIZES = {"small": 64, "resnet18": 224}  # pixels
 BATCHES = {"small": None, "resnet18": 8}  # images; None: as params.yaml has it
 VIEWS = 50  # per mesh, of one mesh per category; the others have the same
@@ -96,3 +97,15 @@ def work(batches: Iterator[Any], learn: Callable[[Any], object], steps: int, siz
         return steps * size
 
     return contender
+
+
+def step_on(training: Run, batch: Batch) -> None:
+    """A step on a batch that is there already."""
+    step(training.model, training.network, training.optimizer, batch)
+
+
+def flops(training: Run, batch: Batch) -> int:
+    """Of a step on a batch: two for each multiplication with its addition, forward and backward."""
+    with FlopCounterMode(display=False) as counter:
+        step_on(training, batch)
+    return counter.get_total_flops()

@@ -13,8 +13,8 @@ class Cores:
     """Keeps the number of torch's threads at what other processes leave of the cores.
 
     The threads of a training wait for each other at each layer. Where they have to take turns with other processes, all
-    wait for the one whose turn is the last: beside two busy processes on two cores a training of two threads is ten
-    times slower than alone, one of a single thread twice. Trainings that run side by side come to share the cores.
+    wait for the one whose turn is the last (benchmarks/sharing.py). Trainings that run side by side come to share the
+    cores. The processes that decode for a training count as others.
 
     Results with other numbers of threads differ in the last bits of each sum, and after a training in more.
 

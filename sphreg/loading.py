@@ -87,7 +87,7 @@ def _copied_beside(batches: Iterator[Batch], gpu: torch.device) -> Iterator[Batc
     copies = torch.cuda.Stream(gpu)
     while True:
         with torch.cuda.stream(copies):
-            batch = next(batches, None)  # accelerate sends the one after it, too
+            batch = next(batches, None)
         if batch is None:
             return
         steps = torch.cuda.current_stream(gpu)

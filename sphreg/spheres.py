@@ -36,7 +36,7 @@ class Sphere:
     def sign_class(self, points: Float[Tensor, "*batch dim"]) -> Int64[Tensor, "*batch"]:
         """The class of each point, 0 to `classes` - 1."""
         negative = points < 0
-        # By component: a reduction of so short an axis takes 15 times as long, and an index of several copies to a GPU.
+        # By component: to reduce so short an axis takes 15 times as long, and an index of several is copied to the GPU.
         return torch.stack([negative[..., i] * (1 << bit) for bit, i in enumerate(self.free)]).sum(0)
 
     def signs(self, classes: Int64[Tensor, "*batch"]) -> Float[Tensor, "*batch dim"]:

@@ -36,9 +36,10 @@ LOOK = 20  # steps between two looks at the losses, for which the device is wait
 def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scratch: Path) -> None:
     """Train a model; write `last.safetensors`, `best.safetensors`, their `config.json` and `log.csv` to `out`.
 
-    A training that was killed goes on from its last checkpoint, to the same weights: on the CPU bit for bit. Processes
-    that were launched together share each batch. They end with the same weights as one process would, but for rounding,
-    and but for dropout and batch normalisation, whose mean and variance are those of a process's part of a batch.
+    A training that was killed goes on from its last checkpoint, to the same weights: on the CPU bit for bit, with the
+    same number of threads (see `Cores`). Processes that were launched together share each batch. They end with the same
+    weights as one process would, but for rounding, and but for dropout and batch normalisation, whose mean and variance
+    are those of a process's part of a batch.
 
     The log has a row per epoch:
         lr: the learning rate of its last step.
@@ -139,8 +140,8 @@ class Run:
             checkpoint_s: seconds between checkpoints.
             cores: that it takes.
         """
-        settings, seed = self.model.config.train, self.model.config.seed
-        rows = Shuffled(len(learned), settings.batch, seed, range(self.done, self.steps))
+        settings, steps = self.model.config.train, range(self.done, self.steps)
+        rows = Shuffled(len(learned), settings.batch, self.model.config.seed, steps)
         total, before = (count * settings.batch for count in (self.steps, self.done))
         disable = None if self._is_main else True  # None: where there is no terminal
         with tqdm(total=total, initial=before, unit="images", unit_scale=True, leave=False, disable=disable) as bar:
@@ -159,7 +160,7 @@ class Run:
                 bar.set_description(f"epoch {self._epoch}/{self.epochs}", refresh=False)
                 bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
                 if saves:
-                    self.seconds += now - start
+                    self.seconds += time.perf_counter() - start  # the look has waited for the device
                     if ends:
                         self._end_epoch(held_out)
                     self._save()

@@ -45,8 +45,10 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch finds no GPU here, allowed: --device cpu, for a dry run")
     out = arguments.out or (Path("benchmarks/gpu.md") if arguments.device == "cuda" else None)
-    if not arguments.minutes > 0:
-        parser.error(f"--minutes is {arguments.minutes:g}, allowed: more than 0")
+    if not 0 < arguments.minutes < 60 * 24:
+        parser.error(f"--minutes is {arguments.minutes:g}, allowed: more than 0, and less than a day")
+    if arguments.out is not None and (arguments.out.is_dir() or not arguments.out.parent.is_dir()):
+        parser.error(f"--out is {str(arguments.out)!r}, allowed: a file in a folder that exists")
     names = arguments.only or [name for name in PHASES if name not in "ef" or arguments.device == "cpu"]
     command = shlex.join(["python", "-m", "benchmarks.gpu", *(sys.argv[1:] if argv is None else argv)])
     processes = new_processes()
@@ -59,7 +61,8 @@ def main(argv: list[str] | None = None) -> int:
             print(f"Phase {name}, {PHASES[name].title}, of at most {seconds:.0f} s ...", flush=True)
             ended = _in_process(processes, name, setting)
             section = page.Section(f"{name}. {PHASES[name].title}", setting.rows(name))
-            section.note = f"`{command}`, {date.today():%Y-%m-%d}. {ended}".rstrip()
+            card = torch.cuda.get_device_name() if arguments.device == "cuda" else "no GPU, the CPU in its place"
+            section.note = f"`{command}` on {card}, {date.today():%Y-%m-%d}. {ended}"
             print(f"\n{ended}\n", flush=True)
             if out is not None:
                 page.replace(out, section)
@@ -78,13 +81,17 @@ def _in_process(processes: BaseContext, name: str, setting: Setting) -> str:
     """Run a phase in a process; how it ended, where that is worth a sentence."""
     process = processes.Process(target=run, args=(name, setting))  # type: ignore[attr-defined]
     start = time.monotonic()
-    process.start()
-    process.join(setting.seconds)
-    if process.is_alive():
-        with contextlib.suppress(ProcessLookupError):  # it may not have come to make its group
+    try:
+        process.start()
+        process.join(setting.seconds)
+        alive = process.is_alive()
+    finally:  # whatever ends this process, too
+        with contextlib.suppress(ProcessLookupError, TypeError):  # it may not have come to make its group
             os.killpg(process.pid, signal.SIGKILL)  # and the processes that it started
-        process.kill()
-        process.join()
+        if process.is_alive():
+            process.kill()
+            process.join()
+    if alive:
         return f"Ended when its {setting.seconds:.0f} s were over."
     if process.exitcode:
         return f"It failed after {time.monotonic() - start:.0f} s, with status {process.exitcode}."
@@ -92,4 +99,8 @@ def _in_process(processes: BaseContext, name: str, setting: Setting) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as `timeout` and batch systems send it
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -40,15 +40,15 @@ def main(setting: Setting, report: Report) -> None:
 
 def name(setting: Setting) -> str:
     """Of the card."""
-    return torch.cuda.get_device_name() if setting.gpu else "none, the CPU in its place"
+    return torch.cuda.get_device_name() if setting.gpu else "no GPU, the CPU in its place"
 
 
 def driver() -> str:
     """Its version, as nvidia-smi says it."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
         return "not known"
 
 

@@ -6,6 +6,7 @@ import io
 import itertools
 import math
 import os
+import re
 import signal
 import traceback
 import warnings
@@ -19,8 +20,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.page import Report
-from benchmarks.gpu.setting import Setting, batches, config_of, new_processes, on_cpu
-from benchmarks.trainings import PARAMS
+from benchmarks.gpu.setting import Setting, config_of, new_processes, on_cpu
+from benchmarks.trainings import PARAMS, rows
 from sphreg import checkpoint
 from sphreg.config import TASKS
 from sphreg.devices import seed
@@ -34,11 +35,19 @@ from sphreg.training import LOOK, Run, optimization, step, train
 SIZE = 64  # pixels
 
 
+SEEN = (
+    "Waits for the GPU are those that torch's synchronisation debug mode sees, which is experimental: torch's own "
+    "calls in this process, as `.item()`, `nonzero` and copies that block. It does not see allocations (`cudaMalloc`, "
+    "`cudaHostAlloc`), what libraries do inside, nor copies from pageable memory that were asked not to block."
+)
+
+
 def main(setting: Setting, report: Report) -> None:
     """Each check has a row: what, what was found, what is allowed, and whether it is so."""
+    report.say(SEEN)
     report.table("what", "found", "allowed", "so?")
     for part in predictions, synchronisation, not_finite, too_large, curves, resumed, copies:
-        with deterministic_as_before():
+        with arithmetic_as_before():
             for what, found, allowed, holds in part(setting):
                 report.row(what, found, allowed, "yes" if holds else "**no**")
 
@@ -47,7 +56,7 @@ Check = tuple[str, str, str, bool]
 
 
 @contextlib.contextmanager
-def deterministic_as_before() -> Iterator[None]:
+def arithmetic_as_before() -> Iterator[None]:
     """Set back what a check sets of torch's arithmetic."""
     before = torch.backends.cudnn.allow_tf32, torch.are_deterministic_algorithms_enabled()
     try:
@@ -86,7 +95,7 @@ def predictions(setting: Setting) -> Iterator[Check]:
 
 def learn(training: Run, samples: Samples) -> None:
     """All steps, with the images from the file."""
-    for batch in loader(samples, batches(samples, training), training.model.accelerator, 0):
+    for batch in loader(samples, rows(samples, training), training.model.accelerator, 0):
         training._learn(batch)
 
 
@@ -97,12 +106,13 @@ def predicted(model: Model, batch: object) -> Tensor:
 
 def synchronisation(setting: Setting) -> Iterator[Check]:
     """Whether the CPU waits for the GPU between two looks at the losses."""
-    for task, where in itertools.product(TASKS, ("none", "ram", "device")):
+    tasks = TASKS if setting.gpu else ("normals",)
+    for task, where in itertools.product(tasks, ("none", "ram", "device")):
         samples = setting.samples(SIZE, 6400 if setting.gpu else 256, task)
         batch = 64 if setting.gpu else 8
         training = setting.training(samples, task, "sexp", SIZE, batch=batch)
         source = kept([samples], where, training.model.accelerator, 0)[0] if where != "none" else samples  # type: ignore[arg-type]
-        taken = loader(source, batches(samples, training), training.model.accelerator, 2 if where == "none" else 0)
+        taken = loader(source, rows(samples, training), training.model.accelerator, 2 if where == "none" else 0)
         for _ in range(3):
             training._learn(next(taken))
         setting.wait()
@@ -131,7 +141,8 @@ def not_finite(setting: Setting) -> Iterator[Check]:
         run_whole(setting, config, samples, "nan")
     except UserError as error:
         said = str(error)
-    yield "a learning rate of 1e30", said, "a sentence with the step", "is not finite" in said or " is " in said
+    holds = re.match(r"(the (loss|gradient) is (nan|-?inf)|the weights are not finite) at step \d+ of epoch 1", said)
+    yield "a learning rate of 1e30", said, "a sentence with the step", holds is not None
 
 
 def too_large(setting: Setting) -> Iterator[Check]:
@@ -178,16 +189,18 @@ def losses_of(model: Model, samples: Samples, steps: int) -> Iterator[float]:
     """Of a training that has not begun, step by step."""
     settings = model.config.train
     optimizer, schedule = optimization(model.network, settings, steps)
-    for number, rows in enumerate(Shuffled(len(samples), settings.batch, model.config.seed, range(steps))):
+    for number, places in enumerate(Shuffled(len(samples), settings.batch, model.config.seed, range(steps))):
         (number,) = np.random.SeedSequence([model.config.seed, number, 0]).generate_state(1, np.uint64)
         seed(model.device, int(number))
-        yield float(step(model, model.network, optimizer, samples.batch(torch.tensor(rows)))["loss"])
+        yield float(step(model, model.network, optimizer, samples.batch(torch.tensor(places)))["loss"])
         schedule.step()
 
 
 def run_whole(setting: Setting, config: ModelConfig, samples: Samples, name: str, checkpoint_s: float = 60) -> Path:
     """Train by `sphreg.training.train`; the folder with the weights and the log."""
-    how = PARAMS.train.model_copy(update={"device": setting.device, "loaders": 0, "checkpoint_s": checkpoint_s})
+    how = PARAMS.train.model_copy(
+        update={"device": setting.device, "loaders": 0, "cache": "none", "checkpoint_s": checkpoint_s}
+    )
     out = setting.folder / name
     with contextlib.redirect_stdout(io.StringIO()):
         train(config, samples, out, how, setting.folder / f"{name}.scratch")
@@ -239,16 +252,17 @@ def resumed(setting: Setting) -> Iterator[Check]:
             yield what, f"the training was not killed: status {child.exitcode}", "SIGKILL", False
             continue
         first, second, third = (logged(folder) for folder in (*whole, parts))
-        equal = weights(whole[0]) == weights(parts)
+        equal = weights(whole[0]) == weights(whole[1]) == weights(parts)
         if deterministic:
             found = "the same bytes" if equal else f"losses {apart(first, third):.2g} apart"
             missing = f"; without a deterministic form: {', '.join(without)}" if without else ""
             yield what, found + missing, "the same bytes", equal
         else:
             spread, difference = apart(first, second), apart(first, third)
-            # Each is one draw of the same spread.
-            holds = equal or difference <= 10 * max(spread, 1e-3)
-            yield what, f"losses {difference:.2g} apart", f"two that were not killed: {spread:.2g}", holds
+            # Both are single draws of one distribution, of which one may well be three times the other.
+            holds = difference <= 3 * max(spread, 1e-4)
+            said = f"three times two that were not killed, {spread:.2g} apart"
+            yield what, f"losses {difference:.2g} apart", said, holds
 
 
 def weights(folder: Path) -> bytes:
@@ -272,7 +286,7 @@ def copies(setting: Setting) -> Iterator[Check]:
     samples = setting.samples(224, 2048, "rotation")
     training = setting.training(samples, "rotation", "sexp", 224, backbone="resnet18", batch=256)
     source = kept([samples], "ram", training.model.accelerator, 0)[0]
-    taken = loader(source, batches(samples, training), training.model.accelerator, 0)
+    taken = loader(source, rows(samples, training), training.model.accelerator, 0)
     for _ in range(3):
         training._learn(next(taken))
     setting.wait()
@@ -283,6 +297,7 @@ def copies(setting: Setting) -> Iterator[Check]:
     on_device = [event for event in profiler.events() if event.device_type.name == "CUDA"]
     uploads = [event for event in on_device if event.name.startswith("Memcpy HtoD")]
     kernels = [event for event in on_device if not event.name.startswith(("Memcpy", "Memset"))]
+    kernels = [event for event in kernels if not getattr(event, "is_user_annotation", False)]  # which span kernels
     pinned = sum("Pinned" in event.name for event in uploads)
     what = f"copies of {len(uploads)} in 10 steps from pinned memory"
     yield what, str(pinned), str(len(uploads)), pinned == len(uploads) > 0

@@ -90,5 +90,6 @@ def prepared(module: nn.Module, shape: tuple[int, ...], device: str) -> tuple[Ca
             result = module(given)
         result.backward(gradient)
         given.grad = None
+        module.zero_grad()
 
     return run, given.numel(), output.numel()

@@ -1,21 +1,20 @@
 """Phase f: networks layer by layer beside their bounds, the largest batches, and what `compile` gains."""
 
-import gc
-
 import torch
 
-from benchmarks.gpu.card import bandwidth, name, peak
+from benchmarks.gpu.card import bandwidth, peak
 from benchmarks.gpu.layers import layers
 from benchmarks.gpu.page import Report
 from benchmarks.gpu.setting import Setting
-from benchmarks.gpu.throughput import Case, build, cases, describe, fixed, one_step
+from benchmarks.gpu.throughput import Case, build, cases, describe, fixed
+from benchmarks.trainings import step_on
 from sphreg.training import Run
 
 
 def main(setting: Setting, report: Report) -> None:
     """For the most important networks."""
     top, bytes_per_s = peak(setting, torch.bfloat16), bandwidth(setting)
-    report.say(f"On {name(setting)}: {top / 1e12:.3g} TFLOP/s in bfloat16, {bytes_per_s / 1e9:,.0f} GB/s.")
+    report.say(f"The bounds: {top / 1e12:.3g} TFLOP/s in bfloat16, {bytes_per_s / 1e9:,.0f} GB/s.")
     for case in cases(setting)[:3]:
         report.say(f"Layers of {describe(case)} in bfloat16, each alone, forward and backward, the slowest first:")
         report.table("layer", "input", "times", "ms", "bound in ms", "bound by")
@@ -37,22 +36,16 @@ def largest(setting: Setting, case: Case, training: Run) -> tuple[str, str]:
     found = ("none", "")
     for doublings in range(8):
         images = case.batch * 2**doublings
-        free_memory()
-        torch.cuda.reset_peak_memory_stats()
+        setting.free_memory()
         try:
-            one_step(training, fixed(setting, case, images))
+            step_on(training, fixed(setting, case, images))
             setting.wait()
-        except torch.OutOfMemoryError:
+        except RuntimeError:  # out of memory, or out of the numbers that index it
             break
         found = (f"{images:,}", f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
     training.optimizer.zero_grad()
-    free_memory()
+    setting.free_memory()
     return found
-
-
-def free_memory() -> None:
-    gc.collect()
-    torch.cuda.empty_cache()
 
 
 def compiled(setting: Setting, case: Case) -> tuple[str, str]:
@@ -60,5 +53,5 @@ def compiled(setting: Setting, case: Case) -> tuple[str, str]:
     batch, rates = fixed(setting, case), []
     for wanted in False, True:
         training = build(setting, case, precision="bfloat16", compile=wanted)
-        rates.append(case.batch * setting.rate(lambda training=training: one_step(training, batch), 1.0))
+        rates.append(case.batch * setting.rate(lambda training=training: step_on(training, batch), 1.0))
     return f"{rates[1]:,.0f}", f"{rates[1] / rates[0]:.2f}"

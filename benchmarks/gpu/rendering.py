@@ -3,6 +3,7 @@
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def rendered(setting: Setting, what: str, variables: dict[str, str], cores: int)
     with ProcessPoolExecutor(cores, new_processes(), set_variables, (variables,)) as pool:
         try:
             engine = pool.submit(choose_engine, settings.engine).result()
-        except UserError as error:
+        except (UserError, BrokenProcessPool) as error:
             return ["", "", "", str(error).replace("|", "/")]
         job = Job(settings, engine, software())
         # One that is done early may take another's turn.

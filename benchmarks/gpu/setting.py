@@ -1,8 +1,10 @@
 """What all phases need: the device, the scale, their datasets, and trainings that are about to begin."""
 
 import copy
+import gc
 import math
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -15,7 +17,6 @@ import torch
 
 from benchmarks.gpu.page import Report
 from benchmarks.trainings import PARAMS, write_dataset
-from sphreg.loading import Shuffled
 from sphreg.model import Model, ModelConfig
 from sphreg.samples import Samples
 from sphreg.training import Run
@@ -59,7 +60,9 @@ class Setting:
         """A packed dataset of furniture, with normals, written once."""
         folder = self.folder / f"{images} images of {size}"
         if not folder.exists():
-            write_dataset(folder, size, images)
+            partial = folder.with_suffix(f".{os.getpid()}")  # a phase may be ended while it writes
+            write_dataset(partial, size, images)
+            partial.rename(folder)
         return folder
 
     def samples(self, size: int, images: int, task: str) -> Samples:
@@ -77,6 +80,13 @@ class Setting:
         """For all that the device was told to do."""
         if self.gpu:
             torch.cuda.synchronize()
+
+    def free_memory(self) -> None:
+        """Of the GPU, from what is not used any more; its highest use is counted anew."""
+        gc.collect()
+        if self.gpu:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
 
     def rate(self, call: Callable[[], object], seconds: float) -> float:
         """Calls per second: the median of five parts of so many seconds, after two calls that do not count."""
@@ -105,16 +115,11 @@ def new_processes() -> BaseContext:
 
 
 def config_of(categories: list[str], task: str, head: str, size: int, **changes: Any) -> ModelConfig:
-    """Of a model with the settings of params.yaml, but for these changes."""
+    """Of a model with the settings of params.yaml, but for these changes, and in plain float32."""
+    changes = {"weights": None, "dropout": 0.0, "precision": "float32", "compile": False} | changes
     section = PARAMS.train.of(task).model_copy(update=changes)
     params = PARAMS.model_copy(update={"train": PARAMS.train.model_copy(update={task: section})})
     return ModelConfig.of(params, task, head, categories, size)
-
-
-def batches(samples: Samples, training: Run) -> Shuffled:
-    """The rows of each batch of a training."""
-    settings = training.model.config.train
-    return Shuffled(len(samples), settings.batch, PARAMS.seed, range(training.steps))
 
 
 def on_cpu(model: Model) -> Model:
