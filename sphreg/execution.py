@@ -110,7 +110,10 @@ class Cluster:
         executor = self.client.get_executor(pure=False)
         try:
             lost = yield from _drain(executor, lambda: 2 * self.size(), function, deque(tasks), arguments, KilledWorker)
-        except (CancelledError, CommClosedError):
+        except (CancelledError, OSError) as error:
+            lost_it = not isinstance(error, OSError) or isinstance(error, CommClosedError)
+            if not lost_it and self.client.status == "running":
+                raise  # what the function raises
             raise UserError(
                 "The Dask scheduler has ended or cannot be reached any more; what is done is kept."
             ) from None

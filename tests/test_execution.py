@@ -17,7 +17,7 @@ from sphreg.execution import Processes, workers
 from sphreg.render import dataset
 from tests.shapes import asymmetric, box
 from tests.test_rendering import ROOT, SETTINGS, contents, wait_for, write_meshes
-from tests.work import die_always, die_at_a_mesh, die_once, fail, square
+from tests.work import die_always, die_at_a_mesh, die_once, fail, read, square
 
 MESHES = {f"chair_{n:04d}": ("chair", "train" if n else "test", box(1, 2, 3 + n)) for n in range(7)}
 
@@ -130,6 +130,15 @@ def test_a_scheduler_that_ends_is_told_of(tmp_path):
         process.kill()
         with pytest.raises(UserError, match="scheduler has ended or cannot be reached"):
             list(results)
+
+
+def test_an_error_of_the_system_that_a_task_raises_is_its_own(scheduler):
+    with (
+        worker(scheduler),
+        workers(Execution(workers=None, scheduler=scheduler)) as cluster,
+        pytest.raises(FileNotFoundError, match="nowhere"),
+    ):
+        list(cluster.each(read, ["nowhere"], lambda name: (name,)))
 
 
 def worker(address, threads=1, nanny=False):

@@ -31,6 +31,11 @@ def fail(number):
     raise ValueError(number)
 
 
+def read(name):
+    with open(name) as file:
+        return file.read()
+
+
 def die_at_a_mesh(job, mesh, split, content):
     """In the place of `render_mesh`."""
     if mesh == "chair_0003":
