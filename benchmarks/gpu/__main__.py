@@ -55,7 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     status, end = 0, time.monotonic() + 60 * arguments.minutes
     with tempfile.TemporaryDirectory() as folder:
         for number, name in enumerate(names):
-            weights = [PHASES[other].weight for other in names[number:]]
+            later = [PHASES[other] for other in names[number:]]
+            weights = [phase.weight if arguments.device == "cuda" else phase.dry for phase in later]
             seconds = (end - time.monotonic()) * weights[0] / sum(weights)
             setting = Setting(arguments.device, seconds, Path(folder))
             print(f"Phase {name}, {PHASES[name].title}, of at most {seconds:.0f} s ...", flush=True)

@@ -16,20 +16,22 @@ class Phase:
     title: what it finds.
     module: has `main(setting, report)`, imported when it is run.
     weight: its share of the time is this, over the sum of all that are still to be run.
+    dry: the same of a dry run.
     """
 
     title: str
     module: str
     weight: float
+    dry: float
 
 
 PHASES = {
-    "a": Phase("What there is", "benchmarks.gpu.card", 0.8),
-    "b": Phase("Correct on the GPU", "benchmarks.gpu.correct", 1.5),
-    "c": Phase("Training", "benchmarks.gpu.throughput", 2.5),
-    "f": Phase("Networks layer by layer", "benchmarks.gpu.networks", 1.0),
-    "d": Phase("Rendering and decoding", "benchmarks.gpu.rendering", 0.7),
-    "e": Phase("A result", "benchmarks.gpu.result", 3.0),
+    "a": Phase("What there is", "benchmarks.gpu.card", 0.8, 2),
+    "b": Phase("Correct on the GPU", "benchmarks.gpu.correct", 1.5, 6),
+    "c": Phase("Training", "benchmarks.gpu.throughput", 2.5, 3),
+    "f": Phase("Networks layer by layer", "benchmarks.gpu.networks", 1.0, 1),
+    "d": Phase("Rendering and decoding", "benchmarks.gpu.rendering", 0.7, 3),
+    "e": Phase("A result", "benchmarks.gpu.result", 3.0, 1),
 }
 
 
