@@ -168,7 +168,8 @@ def test_a_worker_of_the_cluster_that_dies_costs_no_result(scheduler, tmp_path):
     with worker(scheduler, nanny=True), worker(scheduler, nanny=True), workers(there) as cluster:
         results = list(cluster.each(die_once, list(range(12)), lambda number: (number, tmp_path / "marker")))
         assert sorted(task for task, _ in results) == list(range(12))
-        with pytest.raises(UserError, match=r"^3: the workers that worked on it died, perhaps for want of memory"):
+        # Dask blames what waited for the same worker, too, if that dies often enough.
+        with pytest.raises(UserError, match=r"^\d: the workers that worked on it died, perhaps for want of memory"):
             list(cluster.each(die_always, list(range(8)), lambda number: (number,)))
 
 
