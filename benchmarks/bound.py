@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.rows import line
+from benchmarks.rows import row
 from benchmarks.trainings import SIZES, compare, flops, run, step_on, work
 from sphreg.samples import Samples
 
@@ -41,7 +41,7 @@ def bound(folder: Path, rounds: int) -> Iterator[str]:
     what = "bound, small, 64 px, rotation"
     peaks = {name: 2 * SIDE**3 * found[name] for name in ("torch.float32", "torch.bfloat16")}
     for name, peak in peaks.items():
-        yield line(
+        yield row(
             f"{what}: product of matrices of {SIDE}, {name.removeprefix('torch.')}", peak.median() / 1e9, "GFLOP/s"
         )
     default = found[next(iter(WAYS))]
@@ -49,4 +49,4 @@ def bound(folder: Path, rounds: int) -> Iterator[str]:
         peak = peaks["torch.bfloat16" if "bfloat16" in name else "torch.float32"]
         share = (found[name] * each / peak).median()
         ratio = f"{share:.0%} of that product, {(found[name] / default).median():.2f} x the default"
-        yield line(f"{what}: step, {name}, {each / 1e6:.1f} MFLOP an image", found[name].median(), "images/s", ratio)
+        yield row(f"{what}: step, {name}, {each / 1e6:.1f} MFLOP an image", found[name].median(), "images/s", ratio)

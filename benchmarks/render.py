@@ -25,6 +25,8 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks import stock
 from benchmarks.rounds import machine, rates
+from benchmarks.rows import row
+from benchmarks.so3 import VIEWS
 from sphreg import furniture
 from sphreg.config import Execution, Furniture, Render
 from sphreg.formats import read_mesh
@@ -36,7 +38,6 @@ from sphreg.render.png import png
 
 CAMERA = Camera(224, 40.0)
 ENGINES = "pyrender", "numba"
-FULL = 3991 * 100 + 908 * 20  # the views of ModelNet10-SO3
 STAGE = Render(
     engine="auto",
     seed=0,
@@ -131,12 +132,12 @@ def engines(pools: Pools, paths: list[Path], rounds: int) -> list[str]:
             for name, n in views.items()
         }
         found.append(rates(contenders, rounds))
-    lines = [_line("the stock pyrender loop, one process, median over the meshes", _median(found, "stock"), "views/s")]
+    lines = [row("the stock pyrender loop, one process, median over the meshes", _median(found, "stock"), "views/s")]
     for name in ENGINES:
         ratios = sorted(one[name] / one["stock"] for one in found)
         spread = f"{statistics.median(ratios):.1f} x stock ({ratios[0]:.1f} to {ratios[-1]:.1f})"
         lines.append(
-            _line(f"engine {name}, one process, median over the meshes", _median(found, name), "views/s", spread)
+            row(f"engine {name}, one process, median over the meshes", _median(found, name), "views/s", spread)
         )
     return lines
 
@@ -155,7 +156,7 @@ def processes(pools: Pools, paths: list[Path], rounds: int) -> list[str]:
         contenders = {"one": lambda name=name: pools[name].submit(_draw, name, paths, 20).result(), "two": two}
         found = rates(contenders, rounds)
         ratio = f"{found['two'] / found['one']:.2f} x one"
-        lines.append(_line(f"engine {name}, two processes, all meshes", found["two"], "views/s", ratio))
+        lines.append(row(f"engine {name}, two processes, all meshes", found["two"], "views/s", ratio))
     return lines
 
 
@@ -175,13 +176,13 @@ def reading(pools: Pools, paths: list[Path], rounds: int) -> list[str]:
     draw = rates({"100 views": lambda: pools["numba"].submit(_draw, "numba", paths, 10).result()}, rounds)["100 views"]
     share = (faces / found["normalised"]) / (100 * len(paths) / draw)
     return [
-        _line(
+        row(
             "reading of OFF files",
             found["OFF"] / 1e6,
             "million faces/s",
             f"{found['OFF'] / found['trimesh']:.1f} x trimesh",
         ),
-        _line(
+        row(
             "reading of normalised meshes",
             found["normalised"] / 1e6,
             "million faces/s",
@@ -202,7 +203,7 @@ def encoding(pools: Pools, paths: list[Path], rounds: int) -> list[str]:
     found = rates({"png": lambda: _all(png, maps, len(maps)), "pillow": lambda: _all(pillow, maps, len(maps))}, rounds)
     sizes = [statistics.mean(len(encode(one)) for one in maps) for encode in (png, pillow)]
     ratio = f"{found['png'] / found['pillow']:.1f} x Pillow at level 1, {sizes[0] / sizes[1]:.2f} of its size"
-    return [_line("normals as PNG", found["png"], "maps/s", ratio)]
+    return [row("normals as PNG", found["png"], "maps/s", ratio)]
 
 
 def stage(pools: Pools, paths: list[Path], rounds: int, number: int) -> Iterator[str]:
@@ -223,9 +224,9 @@ def stage(pools: Pools, paths: list[Path], rounds: int, number: int) -> Iterator
             share = f"{found['whole'] / (2 * found['alone']):.0%} of 2 x {found['alone']:.0f}, the engine alone"
             peaks = [pools[f"stage {engine} {m.name}"].submit(_peak, m, folder, settings).result() for m in (few, many)]
             growth = f"{peaks[1] / peaks[0]:.2f} x that of {number // 4} meshes"
-            yield _line(f"stage render, {engine}, {number} meshes, 2 processes", found["whole"], "views/s", share)
-            yield _line(f"all {FULL:,} views of ModelNet10-SO3 at this rate", FULL / found["whole"] / 60, "minutes")
-            yield _line("memory of its largest process", peaks[1], "MiB", growth)
+            yield row(f"stage render, {engine}, {number} meshes, 2 processes", found["whole"], "views/s", share)
+            yield row(f"all {VIEWS:,} views of ModelNet10-SO3 at this rate", VIEWS / found["whole"] / 60, "minutes")
+            yield row("memory of its largest process", peaks[1], "MiB", growth)
 
 
 @functools.cache
@@ -285,10 +286,6 @@ def _all(function: Callable[..., object], things: Sequence[object], items: int) 
 
 def _median(found: list[dict[str, float]], name: str) -> float:
     return statistics.median(one[name] for one in found)
-
-
-def _line(what: str, value: float, unit: str, ratio: str = "") -> str:
-    return f"| {what} | {value:,.{0 if value >= 20 else 1}f} {unit} | {ratio} |"
 
 
 if __name__ == "__main__":

@@ -11,11 +11,10 @@ from itertools import repeat
 from pathlib import Path
 
 import pandas as pd
-import psutil
 
-from benchmarks.rows import line, missed
+from benchmarks.rows import missed, row
 from benchmarks.trainings import PARAMS, SIZES, run, write_dataset
-from sphreg.cores import Cores
+from sphreg.cores import Cores, available
 from sphreg.samples import Samples
 
 IMAGES, EPOCHS = 3_200, 12
@@ -29,7 +28,7 @@ def sharing(folder: Path, rounds: int) -> Iterator[str]:
     minutes with all cores.
     """
     write_dataset(folder / "shared", SIZES["small"], IMAGES)
-    cores = len(psutil.Process().cpu_affinity())
+    cores = len(available())
     processes = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, processes) as pool:
 
@@ -46,16 +45,16 @@ def sharing(folder: Path, rounds: int) -> Iterator[str]:
         rate(cores, 2)  # both have started
         what = f"sharing, small, 64 px, rotation, {cores} cores"
         alone = rate(cores, 1)
-        yield line(f"{what}: a training alone", alone, "images/s")
+        yield row(f"{what}: a training alone", alone, "images/s")
         for threads, name in (cores, f"always {cores} threads"), (None, "threads as there is room, the default"):
             both = rate(threads, 2)
             said = missed(threads is None and both / alone < TOGETHER, f"{TOGETHER} x")
-            yield line(f"{what}: two at once, {name}", both, "images/s", f"{both / alone:.2f} x one alone{said}")
+            yield row(f"{what}: two at once, {name}", both, "images/s", f"{both / alone:.2f} x one alone{said}")
             beside = rate(threads, 1, busy=2)
             loss = alone / beside
             said = missed(threads is None and loss > BESIDE, f"{BESIDE} x")
             slower = f"{loss:.1f} x slower than alone{said}"
-            yield line(f"{what}: one beside two busy processes, {name}", beside, "images/s", slower)
+            yield row(f"{what}: one beside two busy processes, {name}", beside, "images/s", slower)
 
 
 def images_per_s(data: Path, out: Path, threads: int | None) -> float:

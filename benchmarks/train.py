@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from benchmarks import plain
 from benchmarks.bound import bound
 from benchmarks.rounds import machine
-from benchmarks.rows import line, missed
+from benchmarks.rows import missed, row
 from benchmarks.sharing import sharing
 from benchmarks.trainings import PARAMS, SIZES, compare, rows, run, step_on, work, write_dataset
 from sphreg.config import TASKS
@@ -92,14 +92,14 @@ def throughput(folder: Path, rounds: int) -> Iterator[str]:
             contenders[name] = work(batches, training._learn, steps, size)
         found = compare(contenders, rounds * (3 if backbone == "small" else 1))  # whose rounds are short
         what = f"training, {backbone}, {SIZES[backbone]} px, {task}"
-        yield line(f"{what}: `step` on one batch of {size} in memory", found["step"].median(), "images/s")
+        yield row(f"{what}: `step` on one batch of {size} in memory", found["step"].median(), "images/s")
         for name, (_, number) in sources.items():
             shares = found[name] / found["step"]
             share, low, high = shares.quantile([0.5, 0.25, 0.75])
             goal = GOALS["ram"] if name == "cache ram" else GOALS["none"] if number == usual else 0.0
             ratio = f"{share:.1%} ({low:.1%} to {high:.1%}) of `step`{missed(share < goal, f'{goal:.0%}')}"
             default = ", the default" if name != "cache ram" and number == usual else ""
-            yield line(f"{what}: {name}{default}", found[name].median(), "images/s", ratio)
+            yield row(f"{what}: {name}{default}", found[name].median(), "images/s", ratio)
 
 
 class Given(nn.Module):
@@ -129,7 +129,7 @@ def losses(folder: Path, rounds: int) -> Iterator[str]:
         found = compare(contenders, rounds)
         share = (found["whole"] / found["loss"]).median()
         ratio = f"{share:.2%} of a step{missed(share > SHARES[task], f'{SHARES[task]:.0%}')}"
-        yield line(f"head and loss, resnet18, 224 px, {task}, {head}", found["loss"].median(), "images/s", ratio)
+        yield row(f"head and loss, resnet18, 224 px, {task}, {head}", found["loss"].median(), "images/s", ratio)
 
 
 def against_plain(folder: Path, rounds: int) -> Iterator[str]:
@@ -154,7 +154,7 @@ def against_plain(folder: Path, rounds: int) -> Iterator[str]:
     for name in (name for name in plain.HABITS if name in contenders):
         share = ((seconds["plain"] - seconds[name]) / (seconds["plain"] - seconds["ours"])).median()
         ratio = f"{share:.0%} of the difference"
-        yield line(f"{what}: plain loop, but {plain.HABITS[name]}", found[name].median(), "images/s", ratio)
+        yield row(f"{what}: plain loop, but {plain.HABITS[name]}", found[name].median(), "images/s", ratio)
 
     for number in sorted({processes(None, model.accelerator), 2}):
         contenders = {"ours": work(loader(samples, order, model.accelerator, number), training._learn, steps, size)}
@@ -167,14 +167,14 @@ def against_plain(folder: Path, rounds: int) -> Iterator[str]:
         what = f"training, small, 64 px, rotation, {number} processes decode"
         yield from _against_plain(what, found)
         ratio = f"{(found['item'] / found['plain']).median():.2f} x the plain loop"
-        yield line(f"{what}: plain loop, but {plain.HABITS['item']}", found["item"].median(), "images/s", ratio)
+        yield row(f"{what}: plain loop, but {plain.HABITS['item']}", found["item"].median(), "images/s", ratio)
 
 
 def _against_plain(what: str, found: pd.DataFrame, goal: float = 0.0) -> Iterator[str]:
     ratio = (found["ours"] / found["plain"]).median()
-    yield line(f"{what}: plain loop", found["plain"].median(), "images/s")
+    yield row(f"{what}: plain loop", found["plain"].median(), "images/s")
     said = missed(ratio < goal, f"{goal:g} x")
-    yield line(f"{what}: ours", found["ours"].median(), "images/s", f"{ratio:.2f} x the plain loop{said}")
+    yield row(f"{what}: ours", found["ours"].median(), "images/s", f"{ratio:.2f} x the plain loop{said}")
 
 
 def _targets(model: Model, batch: Batch) -> None:
@@ -214,12 +214,12 @@ def memory(folder: Path, rounds: int) -> Iterator[str]:
         few, many = (found[images]["MiB"][found[images]["epoch"] > 0].median() for images in (FEW, MANY))
         epochs = found[FEW].groupby("epoch")["MiB"].median()
         what = f"memory of a training, small, 64 px, cache none, {number} processes decode"
-        yield line(f"{what}, {FEW:,} images", few, "MiB")
+        yield row(f"{what}, {FEW:,} images", few, "MiB")
         each = f"{(many - few) * 2**20 / (MANY - FEW):.0f} bytes for each more image"
-        yield line(f"{what}, {MANY:,} images", many, "MiB", f"{many / few:.2f} x, {each}")
+        yield row(f"{what}, {MANY:,} images", many, "MiB", f"{many / few:.2f} x, {each}")
         growth = epochs.iloc[-2:].mean() / epochs.loc[2:3].mean()
         last = f"the last 2 of {epochs.index[-1]} epochs"
-        yield line(f"{what}, {FEW:,} images, {last}", epochs.iloc[-2:].mean(), "MiB", f"{growth:.2f} x epochs 2 and 3")
+        yield row(f"{what}, {FEW:,} images, {last}", epochs.iloc[-2:].mean(), "MiB", f"{growth:.2f} x epochs 2 and 3")
 
 
 def _memory(folder: Path, number: int, epochs: int) -> pd.DataFrame:

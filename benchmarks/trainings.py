@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.rounds import rates
-from sphreg.config import load
+from sphreg.config import DeviceName, load
 from sphreg.furniture import CATEGORIES, furniture
 from sphreg.loading import Shuffled
 from sphreg.meshes import Mesh, normalise
@@ -31,14 +31,19 @@ BATCHES = {"small": None, "resnet18": 8}  # images; None: as params.yaml has it
 VIEWS = 50  # per mesh, of one mesh per category; the others have the same
 
 
+def normalised(category: str, rng: np.random.Generator) -> Mesh:
+    """A random piece of furniture, as the stage `meshes` leaves it."""
+    solid = furniture(category, rng)
+    return normalise(Mesh(np.array(solid.vertices), np.array(solid.faces)), "z")
+
+
 @functools.cache
 def _views(size: int) -> list[tuple[str, np.ndarray, bytes, bytes]]:
     """Category, quaternion, image and map of normals."""
     engine = open_engine(Camera(size, PARAMS.render.fov_deg), choose_engine("numba"))
     rng, found = np.random.default_rng(0), []
     for category in sorted(CATEGORIES):
-        solid = furniture(category, rng)
-        mesh = normalise(Mesh(np.array(solid.vertices), np.array(solid.faces)), "z")
+        mesh = normalised(category, rng)
         rotations = Rotation.random(VIEWS, rng)
         drawn = engine.render(*mesh, rotations.as_matrix())
         for quaternion, (image, colours) in zip(rotations.as_quat(), drawn, strict=True):
@@ -69,11 +74,21 @@ def run(backbone: str, task: str, head: str, samples: Samples, folder: Path, ste
     """A training on the CPU, with other settings where they are given, that is about to begin."""
     changes |= {"backbone": backbone, "epochs": None, "iterations": steps}
     changes |= {"batch": BATCHES[backbone]} if BATCHES[backbone] else {}
-    settings = PARAMS.train.model_copy(update={task: PARAMS.train.of(task).model_copy(update=changes)})
-    params = PARAMS.model_copy(update={"train": settings})
-    model = Model(ModelConfig.of(params, task, head, samples.categories, SIZES[backbone]), "cpu")
+    return begin(config_of(samples.categories, task, head, SIZES[backbone], **changes), samples, folder, "cpu")
+
+
+def config_of(categories: list[str], task: str, head: str, size: int, **changes: Any) -> ModelConfig:
+    """Of a model with the settings of params.yaml, but for these changes."""
+    section = PARAMS.train.of(task).model_copy(update=changes)
+    params = PARAMS.model_copy(update={"train": PARAMS.train.model_copy(update={task: section})})
+    return ModelConfig.of(params, task, head, categories, size)
+
+
+def begin(config: ModelConfig, samples: Samples, folder: Path, device: DeviceName) -> Run:
+    """A training that is about to begin."""
+    model = Model(config, device)
     model.network.train()
-    return Run(model, len(samples) // model.config.train.batch, folder)
+    return Run(model, len(samples) // config.train.batch, folder)
 
 
 def rows(samples: Samples, training: Run) -> Shuffled:

@@ -20,9 +20,11 @@ import torchvision
 from PIL import Image
 
 from benchmarks.rounds import machine, rates
+from benchmarks.rows import row
+from benchmarks.trainings import normalised
 from sphreg.config import Render
-from sphreg.furniture import CATEGORIES, furniture
-from sphreg.meshes import Mesh, encode_normalised, normalise
+from sphreg.furniture import CATEGORIES
+from sphreg.meshes import encode_normalised
 from sphreg.pack import pack
 from sphreg.render.shards import Entry
 from sphreg.render.work import plan, render_mesh
@@ -72,8 +74,7 @@ def write_shards(folder: Path) -> None:
     job = plan(SETTINGS)
     shards = []
     for category in CATEGORIES:
-        solid = furniture(category, np.random.default_rng(0))
-        mesh = normalise(Mesh(np.array(solid.vertices), np.array(solid.faces)), "z")
+        mesh = normalised(category, np.random.default_rng(0))
         shards.append(render_mesh(job, category, "train", encode_normalised(mesh)))
     rows = ["mesh,category,split,path,vertices,faces,source,problem"]
     for number in range(MESHES):
@@ -108,7 +109,7 @@ def packing(folder: Path, rounds: int) -> str:
     items += [(key, views[key]) for key in views.keys]
     found = rates({"whole": whole, "alone": alone}, rounds)
     what = f"stage pack, {MESHES * SETTINGS.train_views:,} views and {maps:,} maps of normals"
-    return _line(what, found["whole"], f"{found['whole'] / found['alone']:.2f} x LMDB alone, from memory")
+    return row(what, found["whole"], "images/s", f"{found['whole'] / found['alone']:.2f} x LMDB alone, from memory")
 
 
 def reading(folder: Path, rounds: int) -> Iterable[str]:
@@ -140,7 +141,7 @@ def reading(folder: Path, rounds: int) -> Iterable[str]:
         "torchvision": "decoding alone, torchvision",
     }
     for name, what in names.items():
-        yield _line(what, found[name], f"{found[name] / found['simplejpeg']:.2f} x simplejpeg alone")
+        yield row(what, found[name], "images/s", f"{found[name] / found['simplejpeg']:.2f} x simplejpeg alone")
 
 
 def _each(function: Callable[[Any], object], things: list[Any]) -> Callable[[], int]:
@@ -150,10 +151,6 @@ def _each(function: Callable[[Any], object], things: list[Any]) -> Callable[[], 
         return len(things)
 
     return work
-
-
-def _line(what: str, value: float, ratio: str) -> str:
-    return f"| {what} | {value:,.0f} images/s | {ratio} |"
 
 
 if __name__ == "__main__":

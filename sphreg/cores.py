@@ -47,7 +47,7 @@ class Cores:
         seconds = time.perf_counter() - self._start
         if self.adapts and self.most > 1 and seconds >= WINDOW_S:
             others = (_busy() - self._busy - (time.process_time() - self._own)) / seconds
-            torch.set_num_threads(threads_beside(others, len(_cores()), self.most))
+            torch.set_num_threads(threads_beside(others, len(available()), self.most))
             self._begin()
 
 
@@ -56,8 +56,8 @@ def threads_beside(others: float, cores: int, most: int) -> int:
     return min(most, max(1, round(cores - others)))
 
 
-def _cores() -> set[int]:
-    """The numbers of those that this process may use."""
+def available() -> set[int]:
+    """The numbers of the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
@@ -66,5 +66,5 @@ def _cores() -> set[int]:
 def _busy() -> float:
     """For how many seconds these cores have worked for any process."""
     every = psutil.cpu_times(percpu=True)
-    shown = [every[core] for core in _cores() if core < len(every)] or every  # a container may number them anew
+    shown = [every[core] for core in available() if core < len(every)] or every  # a container may number them anew
     return sum(times.user + times.system + getattr(times, "nice", 0.0) for times in shown)

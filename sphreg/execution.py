@@ -111,9 +111,9 @@ class Cluster:
         try:
             lost = yield from _drain(executor, lambda: 2 * self.size(), function, deque(tasks), arguments, KilledWorker)
         except (CancelledError, OSError) as error:
-            lost_it = not isinstance(error, OSError) or isinstance(error, CommClosedError)
-            if not lost_it and self.client.status == "running":
-                raise  # what the function raises
+            of_dask = isinstance(error, CancelledError | CommClosedError) or self.client.status != "running"
+            if not of_dask:  # what the function raises
+                raise
             raise UserError(
                 "The Dask scheduler has ended or cannot be reached any more; what is done is kept."
             ) from None

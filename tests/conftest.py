@@ -46,7 +46,7 @@ SLOW = (
     "test_gpu_benchmark.py::test_nothing_is_left_behind",
     "test_formats.py::test_an_off_file_is_read_as_it_stands_or_refused",
     "test_formats.py::test_every_real_mesh",
-    "test_kernels.py",
+    "test_kernels.py::test_a_word_that_a_library_does_not_know_is_found_out",
     "test_meshes.py::test_every_real_mesh",
     "test_networks.py::TestBackbones",
     "test_networks.py::TestMirroredNetwork",

@@ -39,7 +39,7 @@ class Clocks:
         monkeypatch.setattr(cores.time, "perf_counter", lambda: self.now)
         monkeypatch.setattr(cores.time, "process_time", lambda: self.own)
         monkeypatch.setattr(cores, "_busy", lambda: self.busy)
-        monkeypatch.setattr(cores, "_cores", lambda: {0, 1})
+        monkeypatch.setattr(cores, "available", lambda: {0, 1})
         self.threads = 2
         monkeypatch.setattr(torch, "get_num_threads", lambda: self.threads)
         monkeypatch.setattr(torch, "set_num_threads", lambda threads: setattr(self, "threads", threads))
@@ -82,7 +82,7 @@ def test_busy_cores_are_those_that_the_process_may_use(
     """All, where the system shows them under other numbers."""
     times = [SimpleNamespace(user=3.0, system=1.5, nice=0.5, idle=70.0), SimpleNamespace(user=6.0, system=3.0)]
     monkeypatch.setattr(psutil, "cpu_times", lambda percpu: times)
-    monkeypatch.setattr(cores, "_cores", lambda: own)
+    monkeypatch.setattr(cores, "available", lambda: own)
     assert cores._busy() == seconds
 
 

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -17,6 +16,7 @@ from benchmarks.gpu import __main__ as program
 from benchmarks.gpu import page
 from benchmarks.gpu.phases import PHASES
 from tests.settings import FILE
+from tests.test_rendering import wait_for
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -71,10 +71,7 @@ def test_nothing_is_left_behind(folder: Path) -> None:
         assert len(running(folder)) > 2
         program.send_signal(signal.SIGTERM)
         program.stdout.read()
-    end = time.monotonic() + 300
-    while running(folder) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert running(folder) == []
+    wait_for(lambda: not running(folder))
 
 
 def running(folder: Path) -> list[psutil.Process]:
@@ -114,8 +111,7 @@ class TestThePage:
         report.table("what", "value")
         for row in rows:
             report.row(row, "1")
-        section = page.Section(title, report.path)
-        section.note = "Some day."
+        section = page.Section(title, "Some day.", report.path)
         page.replace(folder / "gpu.md", section)
         return section
 

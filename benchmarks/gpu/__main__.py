@@ -60,14 +60,12 @@ def main(argv: list[str] | None = None) -> int:
             seconds = (end - time.monotonic()) * weights[0] / sum(weights)
             setting = Setting(arguments.device, seconds, Path(folder))
             print(f"Phase {name}, {PHASES[name].title}, of at most {seconds:.0f} s ...", flush=True)
-            ended = _in_process(processes, name, setting)
-            section = page.Section(f"{name}. {PHASES[name].title}", setting.rows(name))
-            card = torch.cuda.get_device_name() if arguments.device == "cuda" else "no GPU, the CPU in its place"
-            section.note = f"`{command}` on {card}, {date.today():%Y-%m-%d}. {ended}"
+            ended, failed = _in_process(processes, name, setting)
             print(f"\n{ended}\n", flush=True)
             if out is not None:
-                page.replace(out, section)
-            status |= "failed" in ended
+                note = f"`{command}`, {date.today():%Y-%m-%d}. {ended}"
+                page.replace(out, page.Section(f"{name}. {PHASES[name].title}", note, setting.rows(name)))
+            status |= failed
     return status
 
 
@@ -78,25 +76,25 @@ def _names(text: str) -> list[str]:
     return [name for name in PHASES if name in names]
 
 
-def _in_process(processes: BaseContext, name: str, setting: Setting) -> str:
-    """Run a phase in a process; how it ended, where that is worth a sentence."""
+def _in_process(processes: BaseContext, name: str, setting: Setting) -> tuple[str, bool]:
+    """Run a phase in a process; how it ended, and whether it failed."""
     process = processes.Process(target=run, args=(name, setting))  # type: ignore[attr-defined]
     start = time.monotonic()
+    process.start()
     try:
-        process.start()
         process.join(setting.seconds)
         alive = process.is_alive()
     finally:  # whatever ends this process, too
-        with contextlib.suppress(ProcessLookupError, TypeError):  # it may not have come to make its group
+        with contextlib.suppress(ProcessLookupError):  # it may not have come to make its group
             os.killpg(process.pid, signal.SIGKILL)  # and the processes that it started
-        if process.is_alive():
-            process.kill()
-            process.join()
+        process.kill()
+        process.join()
+    seconds = time.monotonic() - start
     if alive:
-        return f"Ended when its {setting.seconds:.0f} s were over."
+        return f"Ended when its {setting.seconds:.0f} s were over.", False
     if process.exitcode:
-        return f"It failed after {time.monotonic() - start:.0f} s, with status {process.exitcode}."
-    return f"It took {time.monotonic() - start:.0f} s."
+        return f"It failed after {seconds:.0f} s, with status {process.exitcode}.", True
+    return f"It took {seconds:.0f} s.", False
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Phase a: what there is, and the peaks that the other phases are held against."""
 
-import os
 import platform
 import subprocess
 
@@ -13,10 +12,9 @@ from benchmarks.rounds import machine
 
 
 def main(setting: Setting, report: Report) -> None:
-    """The card, its software, its peaks."""
+    """Of the machine, its software, its peaks."""
     report.table("what", "value")
-    report.row("machine", f"{machine()}, {len(os.sched_getaffinity(0))} cores, {platform.release()}")
-    report.row("card", name(setting))
+    report.row("machine", f"{machine()}, {platform.release()}")
     if setting.gpu:
         properties = torch.cuda.get_device_properties(0)
         free, total = torch.cuda.mem_get_info()

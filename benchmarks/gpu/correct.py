@@ -20,21 +20,21 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.page import Report
-from benchmarks.gpu.setting import Setting, config_of, new_processes, on_cpu
+from benchmarks.gpu.setting import Setting, cached, config_of, new_processes, on_cpu
 from benchmarks.trainings import PARAMS, rows
 from sphreg import checkpoint
 from sphreg.config import TASKS
-from sphreg.devices import seed
 from sphreg.errors import UserError
 from sphreg.heads import HEADS
 from sphreg.loading import Shuffled, kept, loader
 from sphreg.model import Model, ModelConfig
-from sphreg.samples import Samples
+from sphreg.samples import Batch, Samples
 from sphreg.training import LOOK, Run, optimization, step, train
 
 SIZE = 64  # pixels
-
-
+IMAGES = {True: 6400, False: 256}  # on a GPU, or not
+BATCH = {True: 64, False: 8}
+TASK = "rotation"  # of checks that one task is enough for
 SEEN = (
     "Waits for the GPU are those that torch's synchronisation debug mode sees, which is experimental: torch's own "
     "calls in this process, as `.item()`, `nonzero` and copies that block. It does not see allocations (`cudaMalloc`, "
@@ -68,10 +68,10 @@ def arithmetic_as_before() -> Iterator[None]:
 
 def predictions(setting: Setting) -> Iterator[Check]:
     """Of trained models, beside the CPU's: in plain float32, and in torch's defaults, which round to TF32."""
-    images, steps, tested = (6400, 100, 1000) if setting.gpu else (256, 2, 32)
+    steps, tested = (100, 1000) if setting.gpu else (2, 32)
     for task, head in itertools.product(TASKS, HEADS):
-        samples = setting.samples(SIZE, images, task)
-        training = setting.training(samples, task, head, SIZE, steps, batch=64 if setting.gpu else 8)
+        samples = setting.samples(SIZE, IMAGES[setting.gpu], task)
+        training = setting.training(samples, task, head, SIZE, steps, batch=BATCH[setting.gpu])
         learn(training, samples)
         batch = samples.batch(torch.arange(tested if task != "normals" else tested // 10))
         true = predicted(on_cpu(training.model), batch)
@@ -99,19 +99,18 @@ def learn(training: Run, samples: Samples) -> None:
         training._learn(batch)
 
 
-def predicted(model: Model, batch: object) -> Tensor:
+def predicted(model: Model, batch: Batch) -> Tensor:
     """Points, on the CPU."""
-    return model.predict(batch).cpu()  # type: ignore[arg-type]
+    return model.predict(batch).cpu()
 
 
 def synchronisation(setting: Setting) -> Iterator[Check]:
     """Whether the CPU waits for the GPU between two looks at the losses."""
     tasks = TASKS if setting.gpu else ("normals",)
     for task, where in itertools.product(tasks, ("none", "ram", "device")):
-        samples = setting.samples(SIZE, 6400 if setting.gpu else 256, task)
-        batch = 64 if setting.gpu else 8
-        training = setting.training(samples, task, "sexp", SIZE, batch=batch)
-        source = kept([samples], where, training.model.accelerator, 0)[0] if where != "none" else samples  # type: ignore[arg-type]
+        samples = setting.samples(SIZE, IMAGES[setting.gpu], task)
+        training = setting.training(samples, task, "sexp", SIZE, batch=BATCH[setting.gpu])
+        source = cached(samples, where, training)  # type: ignore[arg-type]
         taken = loader(source, rows(samples, training), training.model.accelerator, 2 if where == "none" else 0)
         for _ in range(3):
             training._learn(next(taken))
@@ -134,8 +133,8 @@ def synchronisation(setting: Setting) -> Iterator[Check]:
 
 def not_finite(setting: Setting) -> Iterator[Check]:
     """A loss that is not finite any more."""
-    samples = setting.samples(SIZE, 6400 if setting.gpu else 256, "rotation")
-    config = config_of(samples.categories, "rotation", "direct", SIZE, epochs=1, batch=64, lr=1e30)
+    samples = setting.samples(SIZE, IMAGES[setting.gpu], TASK)
+    config = config_of(samples.categories, TASK, "direct", SIZE, epochs=1, batch=64, lr=1e30)
     said = "nothing"
     try:
         run_whole(setting, config, samples, "nan")
@@ -147,7 +146,7 @@ def not_finite(setting: Setting) -> Iterator[Check]:
 
 def too_large(setting: Setting) -> Iterator[Check]:
     """A cache that does not fit."""
-    samples = setting.samples(SIZE, 6400 if setting.gpu else 256, "normals")
+    samples = setting.samples(SIZE, IMAGES[setting.gpu], "normals")
 
     class Many(Samples):
         """As if there were far more of them."""
@@ -168,11 +167,11 @@ def too_large(setting: Setting) -> Iterator[Check]:
 
 
 def curves(setting: Setting) -> Iterator[Check]:
-    """A training in plain float32 beside the same on the CPU, from the same weights, images and random numbers."""
+    """A training in plain float32 beside the same on the CPU, from the same weights and images."""
     steps, size = (200, 32) if setting.gpu else (30, 8)
     torch.backends.cudnn.allow_tf32 = False
     for task in "rotation", "normals":
-        samples = setting.samples(SIZE, 6400 if setting.gpu else 256, task)
+        samples = setting.samples(SIZE, IMAGES[setting.gpu], task)
         training = setting.training(samples, task, "sexp", SIZE, steps, batch=size)
         reference = on_cpu(training.model)
         expected = list(losses_of(reference, samples, steps))
@@ -186,12 +185,10 @@ def curves(setting: Setting) -> Iterator[Check]:
 
 
 def losses_of(model: Model, samples: Samples, steps: int) -> Iterator[float]:
-    """Of a training that has not begun, step by step."""
+    """Of a training that has not begun, step by step. Without dropout it draws no random numbers."""
     settings = model.config.train
     optimizer, schedule = optimization(model.network, settings, steps)
-    for number, places in enumerate(Shuffled(len(samples), settings.batch, model.config.seed, range(steps))):
-        (number,) = np.random.SeedSequence([model.config.seed, number, 0]).generate_state(1, np.uint64)
-        seed(model.device, int(number))
+    for places in Shuffled(len(samples), settings.batch, model.config.seed, range(steps)):
         yield float(step(model, model.network, optimizer, samples.batch(torch.tensor(places)))["loss"])
         schedule.step()
 
@@ -207,7 +204,7 @@ def run_whole(setting: Setting, config: ModelConfig, samples: Samples, name: str
     return out
 
 
-def killed(setting: Setting, config: ModelConfig, task: str, images: int, name: str, deterministic: bool) -> None:
+def killed(setting: Setting, config: ModelConfig, name: str, deterministic: bool) -> None:
     """In a process of its own: train, and be killed after the second checkpoint."""
     set_deterministic(deterministic)
     save, left = checkpoint.save, 2
@@ -220,7 +217,7 @@ def killed(setting: Setting, config: ModelConfig, task: str, images: int, name: 
             os.kill(os.getpid(), signal.SIGKILL)
 
     checkpoint.save = counted  # type: ignore[assignment]
-    run_whole(setting, config, setting.samples(SIZE, images, task), name, checkpoint_s=0)
+    run_whole(setting, config, setting.samples(SIZE, IMAGES[setting.gpu], TASK), name, checkpoint_s=0)
 
 
 def set_deterministic(wanted: bool) -> None:
@@ -230,24 +227,23 @@ def set_deterministic(wanted: bool) -> None:
 
 def resumed(setting: Setting) -> Iterator[Check]:
     """A training that was killed and went on, beside two that were not."""
-    images, size, task = (6400, 128, "rotation") if setting.gpu else (256, 64, "rotation")
-    samples = setting.samples(SIZE, images, task)
+    samples = setting.samples(SIZE, IMAGES[setting.gpu], TASK)
     for deterministic in (True, False) if setting.gpu else (True,):
-        changes = {"epochs": 2, "batch": size, "dropout": 0.2}
-        config = config_of(samples.categories, task, "sexp", SIZE, **changes)
+        batch = 128 if setting.gpu else 64
+        config = config_of(samples.categories, TASK, "sexp", SIZE, epochs=2, batch=batch, dropout=0.2)
         kind = "deterministic" if deterministic else "default"
         set_deterministic(deterministic)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             whole = [run_whole(setting, config, samples, f"{kind} {n}", checkpoint_s=0) for n in range(2)]
             child = new_processes().Process(  # type: ignore[attr-defined]
-                target=killed, args=(setting, config, task, images, f"{kind} parts", deterministic)
+                target=killed, args=(setting, config, f"{kind} parts", deterministic)
             )
             child.start()
             child.join()
             parts = run_whole(setting, config, samples, f"{kind} parts", checkpoint_s=0)
         without = sorted({str(one.message).split()[0] for one in caught if "deterministic" in str(one.message)})
-        what = f"{task}, {kind} algorithms: killed and resumed"
+        what = f"{TASK}, {kind} algorithms: killed and resumed"
         if child.exitcode != -signal.SIGKILL:
             yield what, f"the training was not killed: status {child.exitcode}", "SIGKILL", False
             continue
@@ -283,10 +279,9 @@ def copies(setting: Setting) -> Iterator[Check]:
     """Copies to the GPU: from pinned memory, and while it works."""
     if not setting.gpu:
         return
-    samples = setting.samples(224, 2048, "rotation")
-    training = setting.training(samples, "rotation", "sexp", 224, backbone="resnet18", batch=256)
-    source = kept([samples], "ram", training.model.accelerator, 0)[0]
-    taken = loader(source, rows(samples, training), training.model.accelerator, 0)
+    samples = setting.samples(224, 2048, TASK)
+    training = setting.training(samples, TASK, "sexp", 224, backbone="resnet18", batch=256)
+    taken = loader(cached(samples, "ram", training), rows(samples, training), training.model.accelerator, 0)
     for _ in range(3):
         training._learn(next(taken))
     setting.wait()

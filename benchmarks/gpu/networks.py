@@ -18,7 +18,7 @@ def main(setting: Setting, report: Report) -> None:
     for case in cases(setting)[:3]:
         report.say(f"Layers of {describe(case)} in bfloat16, each alone, forward and backward, the slowest first:")
         report.table("layer", "input", "times", "ms", "bound in ms", "bound by")
-        report.rows(list(layers(setting, build(setting, case, precision="bfloat16"), top, bytes_per_s)))
+        report.rows(layers(setting, build(setting, case, precision="bfloat16"), top, bytes_per_s))
     if not setting.gpu:
         return
     report.say("The largest batch, of powers of two, in bfloat16:")

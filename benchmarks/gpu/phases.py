@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from benchmarks.gpu.card import name as name_of_card
 from benchmarks.gpu.setting import Setting
 
 
@@ -43,6 +44,7 @@ def run(name: str, setting: Setting) -> None:
         torch.set_num_threads(1)  # small batches gain nothing by more, and lose much where others work, too
     report = setting.report(name)
     try:
+        report.say(f"On {name_of_card(setting)}.")
         importlib.import_module(PHASES[name].module).main(setting, report)
     except BaseException:
         report.say(f"```\n{traceback.format_exc()[-2000:]}\n```")

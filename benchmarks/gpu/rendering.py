@@ -12,26 +12,29 @@ import torch
 
 from benchmarks.gpu.page import Report
 from benchmarks.gpu.setting import Setting, new_processes
+from benchmarks.so3 import VIEWS
+from benchmarks.trainings import normalised
 from sphreg.config import Render
+from sphreg.cores import available
 from sphreg.errors import UserError
-from sphreg.furniture import CATEGORIES, furniture
-from sphreg.meshes import Mesh, encode_normalised, normalise
+from sphreg.furniture import CATEGORIES
+from sphreg.meshes import encode_normalised
 from sphreg.render.engine import choose_engine
 from sphreg.render.work import Job, render_mesh, software
 from sphreg.samples import Samples
 
-FULL = 3991 * 100 + 908 * 20  # the views of ModelNet10-SO3
-VENDORS = Path("/usr/share/glvnd/egl_vendor.d")
+NVIDIA = Path("/usr/local/nvidia/share/glvnd/egl_vendor.d/10_nvidia.json")  # where a container has it
+MESA = Path("/usr/share/glvnd/egl_vendor.d/50_mesa.json")
 
 
 def main(setting: Setting, report: Report) -> None:
     """Views a second of each engine, by one process and by all cores; decoded images a second."""
-    cores = len(os.sched_getaffinity(0))
+    cores = len(available())
     report.table(
         "224 px with normals" if setting.gpu else "64 px with normals",
         "one process",
         f"{cores} processes",
-        f"{FULL:,} views",
+        f"{VIEWS:,} views",
         "drawn by",
     )
     for what, variables in engines(setting).items():
@@ -41,15 +44,12 @@ def main(setting: Setting, report: Report) -> None:
 
 def engines(setting: Setting) -> dict[str, dict[str, str]]:
     """What draws, and the environment that lets it."""
+    vendors = {"pyrender, Mesa": MESA}
     found: dict[str, dict[str, str]] = {}
     if setting.gpu:
         found["pyrender, the usual EGL"] = {}
-        nvidia = Path("/usr/local/nvidia/share/glvnd/egl_vendor.d/10_nvidia.json")
-        if nvidia.is_file():
-            found["pyrender, the card's EGL"] = {"__EGL_VENDOR_LIBRARY_FILENAMES": str(nvidia)}
-    mesa = VENDORS / "50_mesa.json"
-    if mesa.is_file():
-        found["pyrender, Mesa"] = {"__EGL_VENDOR_LIBRARY_FILENAMES": str(mesa)}
+        vendors = {"pyrender, the card's EGL": NVIDIA} | vendors
+    found |= {what: {"__EGL_VENDOR_LIBRARY_FILENAMES": str(path)} for what, path in vendors.items() if path.is_file()}
     return found | {"numba": {}}
 
 
@@ -76,7 +76,7 @@ def rendered(setting: Setting, what: str, variables: dict[str, str], cores: int)
         # One that is done early may take another's turn.
         list(pool.map(work, [job] * 2 * cores, [seconds / 4] * 2 * cores))
         one, all_cores = (sum(pool.map(work, [job] * n, [seconds] * n)) for n in (1, cores))
-    minutes = f"{FULL / all_cores / 60:.1f} minutes"
+    minutes = f"{VIEWS / all_cores / 60:.1f} minutes"
     return [f"{one:,.0f} views/s", f"{all_cores:,.0f} views/s", minutes, engine.get("gl_renderer", "the CPU")]
 
 
@@ -101,11 +101,8 @@ def work(job: Job, seconds: float) -> float:
 @cache
 def meshes() -> dict[str, bytes]:
     """One of each category, as the stage `meshes` writes it."""
-    rng, found = np.random.default_rng(0), {}
-    for category in sorted(CATEGORIES):
-        solid = furniture(category, rng)
-        found[category] = encode_normalised(normalise(Mesh(np.array(solid.vertices), np.array(solid.faces)), "z"))
-    return found
+    rng = np.random.default_rng(0)
+    return {category: encode_normalised(normalised(category, rng)) for category in CATEGORIES}
 
 
 def decoding(setting: Setting, cores: int) -> str:

@@ -15,11 +15,14 @@ from typing import Any, Literal
 
 import torch
 
+from benchmarks import trainings
 from benchmarks.gpu.page import Report
-from benchmarks.trainings import PARAMS, write_dataset
+from sphreg.loading import kept
 from sphreg.model import Model, ModelConfig
 from sphreg.samples import Samples
 from sphreg.training import Run
+
+PLAIN = {"weights": None, "dropout": 0.0, "precision": "float32", "compile": False}
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Setting:
         folder = self.folder / f"{images} images of {size}"
         if not folder.exists():
             partial = folder.with_suffix(f".{os.getpid()}")  # a phase may be ended while it writes
-            write_dataset(partial, size, images)
+            trainings.write_dataset(partial, size, images)
             partial.rename(folder)
         return folder
 
@@ -72,9 +75,7 @@ class Setting:
     def training(self, samples: Samples, task: str, head: str, size: int, steps: int = 10**6, **changes: Any) -> Run:
         """A training with the settings of params.yaml, but for these changes, that is about to begin."""
         config = config_of(samples.categories, task, head, size, epochs=None, iterations=steps, **changes)
-        model = Model(config, self.device)
-        model.network.train()
-        return Run(model, len(samples) // config.train.batch, self.folder)
+        return trainings.begin(config, samples, self.folder, self.device)
 
     def wait(self) -> None:
         """For all that the device was told to do."""
@@ -119,10 +120,12 @@ def new_processes() -> BaseContext:
 
 def config_of(categories: list[str], task: str, head: str, size: int, **changes: Any) -> ModelConfig:
     """Of a model with the settings of params.yaml, but for these changes, and in plain float32."""
-    changes = {"weights": None, "dropout": 0.0, "precision": "float32", "compile": False} | changes
-    section = PARAMS.train.of(task).model_copy(update=changes)
-    params = PARAMS.model_copy(update={"train": PARAMS.train.model_copy(update={task: section})})
-    return ModelConfig.of(params, task, head, categories, size)
+    return trainings.config_of(categories, task, head, size, **(PLAIN | changes))
+
+
+def cached(samples: Samples, where: Literal["none", "ram", "device"], training: Run) -> Samples:
+    """The same samples, kept there."""
+    return samples if where == "none" else kept([samples], where, training.model.accelerator, 0)[0]
 
 
 def on_cpu(model: Model) -> Model:

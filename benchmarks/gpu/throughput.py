@@ -9,15 +9,17 @@ import torch
 
 from benchmarks.gpu.card import peak
 from benchmarks.gpu.page import Report
-from benchmarks.gpu.setting import Setting
+from benchmarks.gpu.setting import Setting, cached
+from benchmarks.so3 import TRAIN_VIEWS
 from benchmarks.train import Given
 from benchmarks.trainings import flops, rows, step_on
+from sphreg.config import TASKS
 from sphreg.heads import HEADS
-from sphreg.loading import kept, loader, processes
+from sphreg.loading import loader, processes
 from sphreg.samples import Batch, Samples
 from sphreg.training import Run, step
 
-PAPER = 150 * 399_100  # images in the paper's training: epochs times images of ModelNet10-SO3
+PAPER = 150 * TRAIN_VIEWS  # images in the paper's training, of so many epochs
 GOALS = {"device": 0.95, "ram": 0.90, "none": 0.85}  # of the step on one fixed batch
 
 
@@ -60,10 +62,10 @@ def main(setting: Setting, report: Report) -> None:
     report.say("The loop with its data, bfloat16, beside the step on one fixed batch; 150 epochs are the paper's:")
     report.table("network", "cache", "images/s", "share of the step", "goal", "cores that decode", "150 epochs")
     for case in fitting[: 2 if setting.gpu else 1]:
-        report.rows([[describe(case), *row] for row in loops(setting, case)])
+        report.rows([describe(case), *row] for row in loops(setting, case))
     report.say("Head and loss, forward and backward, beside a whole step of resnet50:")
     report.table("task, head", "share of a step")
-    for task, head in itertools.product(("rotation", "viewpoint", "normals"), HEADS):
+    for task, head in itertools.product(TASKS, HEADS):
         report.row(f"{task}, {head}", head_share(setting, task, head))
 
 
@@ -92,8 +94,7 @@ def build(setting: Setting, case: Case, head: str = "sexp", **changes: Any) -> R
 def fixed(setting: Setting, case: Case, images: int | None = None) -> Batch:
     """A batch on the device."""
     every = samples(setting, case)
-    rows = torch.arange(images or case.batch) % len(every)
-    return every.batch(rows).to(torch.device(setting.device))
+    return every.batch(torch.arange(images or case.batch) % len(every)).to(torch.device(setting.device))
 
 
 def steps(setting: Setting, case: Case, top: float) -> list[str]:
@@ -120,7 +121,7 @@ def loops(setting: Setting, case: Case) -> Iterator[list[str]]:
     decoding = processes(None, training.model.accelerator) if setting.gpu else 1
     decoded = len(batch.images) * setting.rate(lambda: every[list(range(case.batch))], 0.5)  # images/s of one core
     for where, workers in ("device", 0), ("ram", 0), ("none", decoding):
-        source = every if where == "none" else kept([every], where, training.model.accelerator, 0)[0]  # type: ignore[arg-type]
+        source = cached(every, where, training)  # type: ignore[arg-type]
         rate = setting.rate(lambda: step_on(training, batch), 0.8)
         taken = loader(source, rows(every, training), training.model.accelerator, workers)
         # Twice: the first time uses up what was decoded while the processes started.
@@ -137,8 +138,8 @@ def loops(setting: Setting, case: Case) -> Iterator[list[str]]:
 
 def head_share(setting: Setting, task: str, head: str) -> str:
     """Targets, head, loss and their gradients beside a step."""
-    images = {"normals": 32}.get(task, 256) if setting.gpu else 2
-    case = Case("resnet50" if setting.gpu else "small", task, images, 224 if setting.gpu else 64)
+    images = 32 if task == "normals" else 256
+    case = Case("resnet50", task, images) if setting.gpu else Case("small", task, 2, 64)
     training, batch = build(setting, case, head, precision="bfloat16"), fixed(setting, case)
     whole = setting.rate(lambda: step_on(training, batch), 0.4)
     given = Given(training.model.raw(batch))
