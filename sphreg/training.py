@@ -50,7 +50,7 @@ def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scr
         validation_median_deg: the median error on the held-out meshes. The lowest tells the best weights; without
             held-out meshes it is NaN, and the last weights are the best.
         images_per_s: of training, without validation.
-        threads: of torch on the CPU, when the epoch ended; see `sphreg.cores`.
+        threads: of torch on the CPU, the mean over the steps; see `sphreg.cores`.
 
     Args:
         config: of the model.
@@ -182,11 +182,11 @@ class Run:
         self.schedule.step()
         place = self.done % self.steps_per_epoch
         if place == 0:
-            self.names = ["lr", *report]
+            self.names = ["lr", "threads", *report]
             shape = self.steps_per_epoch, len(self.names)
             self.values = torch.zeros(shape, dtype=torch.float64, device=self.model.device)
-        self.values[place, 0] = lr
-        self.values[place, 1:] = self.model.accelerator.reduce(torch.stack(list(report.values())), "mean")
+        self.values[place, 0], self.values[place, 1] = lr, torch.get_num_threads()
+        self.values[place, 2:] = self.model.accelerator.reduce(torch.stack(list(report.values())), "mean")
         self.done += 1
 
     @property
@@ -223,13 +223,13 @@ class Run:
         if self.model.accelerator.num_processes > 1:
             broadcast(list(self.model.network.buffers()))  # the statistics of batch normalisation differ
         values = pd.DataFrame(self.values[: self._place].cpu().numpy(), columns=self.names)
-        row = {"epoch": self._epoch, "lr": values["lr"].iloc[-1], **values.drop(columns="lr").mean()}
+        row = {"epoch": self._epoch, "lr": values["lr"].iloc[-1], **values.drop(columns=["lr", "threads"]).mean()}
         row["grad_norm_cv"] = values["grad_norm"].std(ddof=0) / row["grad_norm"]
         row["validation_median_deg"] = median = median_error(self.model, held_out)
         if len(held_out) and math.isnan(median):
             self._fail("the median error on the held-out meshes is nan", self._place - 1)
         row["images_per_s"] = self._place * self.model.config.train.batch / self.seconds
-        row["threads"] = torch.get_num_threads()
+        row["threads"] = values["threads"].mean()
         self.log.append({name: float(value) for name, value in row.items()} | {"epoch": self._epoch})
         self.seconds = 0.0
         self.model.network.train()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import math
 import pickle
@@ -416,6 +417,22 @@ class TestSamples:
 
 
 class TestTheLoop:
+    def test_the_log_tells_of_threads_that_change_within_an_epoch(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The weights are others then, also where the number is the old one when the epoch ends."""
+        seen, numbers = [], itertools.cycle([2, 1, 1])
+
+        def look(cores: training.Cores) -> None:
+            seen.append(torch.get_num_threads())
+            torch.set_num_threads(next(numbers))
+
+        monkeypatch.setattr(training.Cores, "look", look)
+        train(config_of("rotation", "direct", epochs=2), samples_of(data, "rotation", "train"), tmp_path / "model")
+        found = [float(row["threads"]) for row in read_csv(tmp_path / "model" / "log.csv")]
+        assert found == pytest.approx(np.reshape(seen, (2, -1)).mean(axis=1))
+        assert set(seen) == {1, 2}
+
     @pytest.mark.parametrize("validation", [0.0, 0.03])
     def test_without_held_out_meshes_the_last_weights_are_the_best(
         self, data: Path, tmp_path: Path, validation: float
