@@ -28,6 +28,7 @@ from benchmarks.rounds import machine, rates
 from benchmarks.rows import row
 from benchmarks.so3 import VIEWS
 from sphreg import furniture
+from sphreg.checksums import write_checksums
 from sphreg.config import Execution, Furniture, Render
 from sphreg.formats import read_mesh
 from sphreg.meshes import Mesh, decode_normalised, encode_normalised, normalise
@@ -275,6 +276,7 @@ def _write(folder: Path, paths: list[Path], number: int) -> Path:
         rows.append(f"{name},{category},{split},{path.relative_to(folder)},{len(vertices)},{len(faces)},{name},")
     header = "mesh,category,split,path,vertices,faces,source,problem"
     (folder / "index.csv").write_text("\n".join([header, *rows]) + "\n")
+    write_checksums(folder)
     return folder
 
 

@@ -83,7 +83,7 @@ def write_shards(folder: Path) -> None:
         path = entry.shard(folder / "shards")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(shards[number % len(CATEGORIES)])
-        rows.append(f"{entry.mesh},{category},{entry.split},{entry.mesh}.off,0,0,{entry.mesh},")
+        rows.append(f"{entry.mesh},{category},{entry.split},{entry.mesh}.off,3,1,{entry.mesh},")
     (folder / "meshes").mkdir()
     (folder / "meshes/index.csv").write_text("\n".join(rows) + "\n")
     (folder / "meshes/source.json").write_text(json.dumps({"source": "furniture"}))

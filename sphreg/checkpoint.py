@@ -3,15 +3,12 @@
 import hashlib
 import io
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import pandas as pd
 import torch
-from filelock import FileLock, Timeout
 
 from sphreg.errors import UserError
 from sphreg.files import whole
@@ -40,24 +37,6 @@ def fingerprint(config: ModelConfig, samples: Samples) -> str:
 def _digest(path: Path) -> bytes:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Wait for another process that works in this folder: two experiments may want the same model at the same time."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    file = folder.with_suffix(".lock")
-    lock = FileLock(file)  # which the end of a process releases, too
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        print("Another process trains the same model; waiting for its end.", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
-        lock.release()
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

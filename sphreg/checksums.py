@@ -1,7 +1,7 @@
 """Checksums of what a stage stores and another reads again, in the format that `sha256sum --check` knows."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sphreg.errors import UserError
@@ -35,9 +35,28 @@ def read_checksums(folder: Path) -> dict[str, str]:
         UserError: they cannot be read.
     """
     path = folder / NAME
+    if folder.is_dir() and not path.exists():
+        raise UserError(f"{path}: it is missing, as an older version made this folder; run the stage again that makes it.")
     with reading(path, "a list of checksums"):
         lines = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
         return {name: checksum for checksum, name in lines}
+
+
+def read_checked(folder: Path, name: str, known: Mapping[str, str]) -> bytes:
+    """The content of a file, which is what it was when it was written.
+
+    Args:
+        folder: holds it, and the checksums.
+        name: of the file, relative to the folder.
+        known: the checksums.
+
+    Raises:
+        UserError: it is missing or has changed.
+    """
+    with reading(folder / name, "a file"):
+        content = (folder / name).read_bytes()
+    _compare(folder, name, hashlib.sha256(content).hexdigest(), known)
+    return content
 
 
 def check(folder: Path, names: Iterable[str]) -> None:
@@ -54,5 +73,9 @@ def check(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         with reading(folder / name, "a file"):
             found = digest(folder / name)
-        if found != known.get(name):
-            raise UserError(f"{folder / name}: it is not what was written ({folder / NAME}); make it again.")
+        _compare(folder, name, found, known)
+
+
+def _compare(folder: Path, name: str, found: str, known: Mapping[str, str]) -> None:
+    if found != known.get(name):
+        raise UserError(f"{folder / name}: it is not what was written ({folder / NAME}); make it again.")

@@ -46,9 +46,10 @@ class Furniture(Section):
 
 
 class ModelNet10(Section):
-    """The official archive, and how many of its meshes per category (null: all)."""
+    """The official archive, its checksum (null: any), and how many of its meshes per category (null: all)."""
 
     archive: Annotated[str, Field(min_length=1)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")] | None
     train: Count | None
     test: Count | None
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from sphreg.errors import UserError
+from sphreg.locks import alone
 
 TRIES = 5
 PAUSE_S = 1.0
@@ -44,18 +45,13 @@ def fetch(archive: str, downloads: Path) -> Path:
     folder = downloads / hashlib.sha256(archive.encode()).hexdigest()[:12]
     target = folder / PurePosixPath(re.split("[?#]", archive)[0]).name
     if not target.is_file():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _download(archive, target)
-        except OSError as error:
-            raise UserError(f"{target}: it cannot be written ({error.strerror})") from error
+        with alone(target):
+            try:
+                if not target.is_file():  # another process may have fetched it
+                    _download(archive, target)
+            except OSError as error:
+                raise UserError(f"{target}: it cannot be written ({error.strerror})") from error
     return target
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(url: str, target: Path) -> None:

@@ -16,7 +16,7 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from sphreg.config import Execution
 from sphreg.errors import UserError
@@ -25,6 +25,7 @@ Task = TypeVar("Task")
 WAIT_S = 60  # for the first worker of a cluster
 
 
+@runtime_checkable
 class Workers(Protocol):
     """Calls functions that can be imported, with arguments that can be pickled, somewhere else."""
 

@@ -6,24 +6,27 @@ import io
 import json
 import logging
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from tqdm import tqdm
 
 from sphreg import furniture, modelnet10
+from sphreg.checksums import digest, write_checksums
 from sphreg.config import Meshes
-from sphreg.download import fetch, sha256
+from sphreg.download import fetch
 from sphreg.errors import UserError
-from sphreg.files import write_whole
+from sphreg.files import replace, write_whole
 from sphreg.formats import FORMATS, parse_mesh, read_mesh
+from sphreg.locks import alone
 from sphreg.meshes import Mesh, encode_normalised, normalise
+from sphreg.scratch import tidy
 
 SPLITS = ("train", "test")
 SUMMARIES = ("all", "macro", "macro_fifth")  # what tables of results call their rows over all categories
@@ -56,8 +59,8 @@ class Source:
 def build(settings: Meshes, out: Path, scratch: Path, downloads: Path) -> None:
     """Read, check and normalise all meshes of the source, and write them to `out`.
 
-    Writes `CATEGORY/{train,test}/NAME.off`, `index.csv` with a row for each mesh of the source and `source.json`. The
-    same source gives the same bytes.
+    Writes `CATEGORY/{train,test}/NAME.off`, `index.csv` with a row for each mesh of the source, `source.json`, and the
+    checksums of all these. The same source gives the same bytes.
 
     Args:
         settings: the section `meshes`.
@@ -76,31 +79,17 @@ def build(settings: Meshes, out: Path, scratch: Path, downloads: Path) -> None:
         for folder in (out.parent, scratch):  # first, as it tells whether they can be made
             folder.mkdir(parents=True, exist_ok=True)
         source = SOURCES[settings.source](settings, downloads)
-        with tempfile.TemporaryDirectory(dir=scratch) as name:
-            work = Path(name) / "meshes"
-            _write_dataset(settings, source, work)
-            _replace(out, work)
+        work = scratch / uuid4().hex
+        with alone(work):
+            tidy(scratch, days=0)  # what killed runs left: none goes on with it
+            try:
+                _write_dataset(settings, source, work)
+                replace(out, work)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
-        if isinstance(error, shutil.Error) and isinstance(error.args[0], list):  # of all files that were not copied
-            reason = error.args[0][0][2]
-        else:
-            reason = f"{error.strerror}: {error.filename}" if error.filename else error
+        reason = f"{error.strerror}: {error.filename}" if error.filename else error
         raise UserError(f"{out}: it cannot be written ({reason})") from error
-
-
-def _replace(old: Path, new: Path) -> None:
-    """Move the folder `new` to `old`, or copy it if that is on another disk; at no moment is there a part of either."""
-    partial, former = (old.with_name(f"{old.name}.{state}") for state in ("partial", "former"))
-    for left in (partial, former):  # by a kill
-        shutil.rmtree(left, ignore_errors=True)
-    try:
-        shutil.move(new, partial)
-        if old.exists():
-            old.rename(former)
-        partial.rename(old)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(former, ignore_errors=True)
 
 
 def _write_dataset(settings: Meshes, source: Source, folder: Path) -> None:
@@ -119,6 +108,7 @@ def _write_dataset(settings: Meshes, source: Source, folder: Path) -> None:
     write_whole(folder / "index.csv", index.getvalue().encode())
     facts = {"source": settings.source, **source.facts}
     write_whole(folder / "source.json", (json.dumps(facts, indent=2) + "\n").encode())
+    write_checksums(folder)
 
 
 def _write_meshes(source: Source, folder: Path) -> list[dict[str, Any]]:
@@ -207,6 +197,12 @@ def _is_mesh(path: Path) -> bool:
 def _modelnet10(settings: Meshes, downloads: Path) -> Source:
     categories = _choose(settings.categories, list(modelnet10.COUNTS))
     path = fetch(settings.modelnet10.archive, downloads)
+    checksum, right = digest(path), settings.modelnet10.sha256
+    if right and checksum != right.lower():
+        raise UserError(
+            f"{path}: its SHA-256 is {checksum}, and meshes.modelnet10.sha256 is {right}; correct the setting, or delete "
+            "the file, so that it is fetched again."
+        )
     limits = {"train": settings.modelnet10.train, "test": settings.modelnet10.test}
     members = modelnet10.choose(path, categories, limits)
 
@@ -215,8 +211,8 @@ def _modelnet10(settings: Meshes, downloads: Path) -> Source:
             for member in members:
                 yield Found(*member, read=partial(_read_member, archive, member.file))
 
-    facts = {"bytes": path.stat().st_size, "sha256": sha256(path)}
-    return Source(found(), len(members), "z", settings.modelnet10.model_dump() | facts)
+    facts = {"bytes": path.stat().st_size, "sha256": checksum}
+    return Source(found(), len(members), "z", settings.modelnet10.model_dump(exclude={"sha256"}) | facts)
 
 
 def _read_member(archive: zipfile.ZipFile, file: str) -> Mesh:

@@ -26,8 +26,10 @@ from sphreg.devices import accelerator, check_device, seed
 from sphreg.errors import UserError
 from sphreg.files import write_whole
 from sphreg.loading import Shuffled, kept, loader, processes
+from sphreg.locks import alone
 from sphreg.model import Model, ModelConfig
 from sphreg.samples import Batch, Samples
+from sphreg.scratch import tidy
 
 STATE = ("done", "seconds", "names", "values", "log")  # what a checkpoint has of a run, beside network and optimizer
 LOOK = 20  # steps between two looks at the losses, for which the device is waited for
@@ -76,7 +78,8 @@ def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scr
         if settings.cache != "none":
             learned, held_out = kept([learned, held_out], settings.cache, hardware, decoding)
             decoding = 0
-        with checkpoint.alone(work) if hardware.is_main_process else nullcontext():
+        with alone(work) if hardware.is_main_process else nullcontext():
+            tidy(scratch)
             run.go_on(work)
             with Cores(settings.threads) as cores:
                 run.finish(learned, held_out, decoding, settings.checkpoint_s, cores)

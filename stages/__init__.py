@@ -5,20 +5,29 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 
 from sphreg.config import load
 from sphreg.errors import UserError
+from sphreg.locks import alone
 from sphreg.presets import find_preset
 
 # Where other programs use the cores too, the threads of torch lose most of their time waiting for each other in busy
 # loops (8 times slower beside three processes on two cores); asleep they wait as well. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# DVC_ROOT is the repository's folder, also where an experiment runs in a copy of it.
+SCRATCH = Path(os.environ.get("DVC_ROOT", "."), ".scratch")
+NOWHERE = Path(os.devnull)
+
 
 def run(stage: Callable[..., None]) -> None:
     """Call `stage(params, ...)`; each further argument of it is an option of the command line, of the annotated type.
 
     With `--preset NAME` the settings are those of params.yaml with the changes of `presets/NAME.yaml`.
+
+    A stage waits for another process that writes to the same `--out`: where DVC is killed, its stage may live on.
 
     What a user can mend is said in one sentence and ends the process with status 1.
     """
@@ -30,8 +39,12 @@ def run(stage: Callable[..., None]) -> None:
     parser.add_argument("--preset", help="a set of changes in presets/")
     arguments = vars(parser.parse_args())
     preset = arguments.pop("preset")
+    out = arguments.get("out", NOWHERE)
+    first = os.environ.get("RANK", "0") == "0"  # of processes that were launched together
     try:
-        stage(load("params.yaml", None if preset is None else find_preset(preset)), **arguments)
+        params = load("params.yaml", None if preset is None else find_preset(preset))
+        with alone(out) if first and out != NOWHERE else nullcontext():
+            stage(params, **arguments)
     except UserError as error:
         os.utime("params.yaml")  # or `git checkout` may overlook a change that DVC made within the second
         sys.exit(str(error))

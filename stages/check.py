@@ -1,15 +1,15 @@
 """Stage `check`: every setting, before any work is done. `python -m stages.check --preset paper` checks a preset."""
 
-import os
 import shutil
 from pathlib import Path
 
 from sphreg.config import TASKS, Params, check_heads
 from sphreg.errors import UserError
-from stages import run
+from sphreg.files import write_whole
+from stages import NOWHERE, run
 
 
-def main(params: Params, out: Path = Path(os.devnull)) -> None:
+def main(params: Params, out: Path = NOWHERE) -> None:
     """Check params.yaml; write a marker to OUT."""
     folder = params.meshes.folder.path
     if not Path(folder).is_dir():  # for any source, as DVC watches it
@@ -26,7 +26,8 @@ def main(params: Params, out: Path = Path(os.devnull)) -> None:
     from sphreg.devices import check_device  # here, as torch takes seconds, and all else is checked before
 
     check_device(params.train.device, *map(params.train.of, TASKS))
-    out.write_text("All settings are known and allowed.\n")
+    if out != NOWHERE:
+        write_whole(out, b"All settings are known and allowed.\n")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from PIL import Image
 from safetensors.numpy import load, load_file
 from scipy.spatial.transform import Rotation
 
+from sphreg.checksums import read_checksums, write_checksums
 from sphreg.config import Execution, Render
 from sphreg.config import load as load_params
 from sphreg.errors import UserError
@@ -72,6 +73,7 @@ def write_meshes(folder, meshes):
         table.writerow(["mesh", "category", "split", "path", "vertices", "faces", "source", "problem"])
         table.writerows(rows)
     (folder / "source.json").write_text('{"source": "folder"}')
+    write_checksums(folder)
     return folder
 
 
@@ -92,7 +94,7 @@ def rendered(tmp_path_factory):
 def test_there_is_a_shard_per_mesh_and_a_note_on_the_engine(rendered):
     _, out = rendered
     names = {f"{category}/{split}/{name}.safetensors" for name, (category, split, _) in MESHES.items()}
-    assert set(contents(out)) == names | {"engine.json"}
+    assert set(contents(out)) == names | {"engine.json", "SHA256SUMS"}
     assert json.loads((out / "engine.json").read_text()) == choose_engine("numba")
 
 

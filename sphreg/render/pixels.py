@@ -4,7 +4,7 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import UInt8
-from numba import njit
+from sphreg.render.compiled import compiled
 
 SUPERSAMPLING = 2  # rows and columns of sub-samples in a pixel
 SUBSAMPLE = 1  # row and column, from the top left, of the one that gives a pixel its normal and its mask
@@ -24,7 +24,7 @@ def pixels(
 
 
 @no_type_check  # compiled: beartype cannot look into it
-@njit(cache=True, nogil=True)
+@compiled
 def _reduce(samples, image, colours):
     for row in range(len(image)):
         for column in range(len(image)):

@@ -12,7 +12,7 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float64, Int, UInt8
-from numba import njit
+from sphreg.render.compiled import compiled
 
 from sphreg.render.camera import AMBIENT, BACKGROUND, HEADLIGHT, Camera
 from sphreg.render.pixels import SUPERSAMPLING, pixels
@@ -63,7 +63,7 @@ class Raster:
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@compiled
 def _turn(matrix, x, y, z):
     return (
         matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z,
@@ -73,7 +73,7 @@ def _turn(matrix, x, y, z):
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@compiled
 def _project(vertices, rotation, distance, focal, side, corners, nearness):
     """Columns and rows on the grid of samples, in units from the centre of the first one; and 1 / depth."""
     for v in range(len(vertices)):
@@ -84,7 +84,7 @@ def _project(vertices, rotation, distance, focal, side, corners, nearness):
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@compiled
 def _fill(faces, corners, nearness, depth, owner):
     """The largest 1 / depth of each sample, which is linear over the image, and the face that has it."""
     end = len(depth) - 1
@@ -121,7 +121,7 @@ def _fill(faces, corners, nearness, depth, owner):
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@compiled
 def _edge(xa, ya, xb, yb):
     """A, B and C; a sample is on the inner side of the edge from a to b if A column + B row + C >= 0."""
     across, down = ya - yb, xb - xa
@@ -130,7 +130,7 @@ def _edge(xa, ya, xb, yb):
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@compiled
 def _inside(edge, row, start, stop):
     """The columns from `start` to `stop` that are on the inner side of an edge; the quotients of doubles are exact."""
     across, down, constant = edge
@@ -145,7 +145,7 @@ def _inside(edge, row, start, stop):
 
 
 @no_type_check
-@njit(cache=True, nogil=True)
+@compiled
 def _shade(normals, rotation, focal, ambient, headlight, background, depth, owner, samples):
     """The normal that faces the viewer in RGB and the grey value in A, each between 0 and 255."""
     side = len(depth)

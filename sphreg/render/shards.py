@@ -4,7 +4,6 @@ It is a safetensors file: `v001.jpg` are the bytes of the grey image of the firs
 where they are kept, and `quaternions` are the rotations of all views, XYZW.
 """
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,17 +47,27 @@ def read_index(meshes: Path) -> list[Entry]:
     """The meshes to be rendered: those of index.csv that were not skipped, in its order.
 
     Raises:
-        UserError: there is no index, or no mesh in it.
+        UserError: there is no index, no mesh in it, one twice, or something else in it than belongs there.
     """
+    from sphreg.reading import TEXT, Column, read_table  # here, as it takes the workers long, who read no table
+
     index = meshes / "index.csv"
-    try:
-        with index.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["path"]]
-    except OSError as error:
-        raise UserError(f"{index}: it cannot be read ({error.strerror}).") from None
-    if not rows:
+    count = Column(int, low=1, optional=True)
+    columns = {"mesh": TEXT, "category": TEXT, "split": TEXT, "path": Column(str, optional=True), "faces": count}
+    table = read_table(index, columns)
+    table = table[table["path"] != ""]
+    if table.empty:
         raise UserError(f"{index}: it lists no mesh that can be rendered.")
-    return [Entry(row["mesh"], row["category"], row["split"], row["path"], int(row["faces"])) for row in rows]
+    reasons = {
+        "its split is neither train nor test": ~table["split"].isin(("train", "test")),
+        "its number of faces is missing": table["faces"].isna(),
+        "a mesh of this name is there twice": table["mesh"].duplicated(),
+    }
+    for reason, wrong in reasons.items():
+        if wrong.any():
+            row = wrong.idxmax()
+            raise UserError(f"{index}, line {row + 2}: {table['mesh'][row]}: {reason}.")
+    return [Entry(*row) for row in table.astype({"faces": int}).itertuples(index=False)]
 
 
 def view_names(settings: Render, split: str) -> tuple[list[str], list[str]]:
@@ -78,6 +87,17 @@ def encode_shard(images: dict[str, bytes], normals: dict[str, bytes], quaternion
     files = {f"{view}.jpg": image for view, image in images.items()}
     files |= {f"{view}.png": image for view, image in normals.items()}
     return save({ROTATIONS: quaternions} | {name: np.frombuffer(file, np.uint8) for name, file in files.items()})
+
+
+def is_whole(path: Path, settings: Render, split: str) -> bool:
+    """Whether a shard is there, to its end, with the views that a mesh of this split has and no others."""
+    names, with_normals = view_names(settings, split)
+    files = {f"{name}.jpg" for name in names} | {f"{name}.png" for name in with_normals}
+    try:
+        with safe_open(path, "np") as shard:
+            return set(shard.keys()) == files | {ROTATIONS} and shard.get_slice(ROTATIONS).get_shape() == [len(names), 4]
+    except (OSError, SafetensorError):
+        return False
 
 
 def read_shard(path: Path, names: Iterable[str]) -> list[UInt8[np.ndarray, " bytes"] | Float64[np.ndarray, "n 4"]]:
