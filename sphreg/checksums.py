@@ -18,12 +18,12 @@ def digest(path: Path) -> str:
 
 
 def write_checksums(folder: Path) -> None:
-    """Write `SHA256SUMS` for all other files in a folder and below it.
+    """Write `SHA256SUMS` for all other files in a folder and below it, also where a kill left a part of it.
 
     Raises:
         UserError: it cannot be written.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != NAME)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(NAME))
     lines = [f"{digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     write_whole(folder / NAME, "".join(lines).encode())
 

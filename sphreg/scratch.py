@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from sphreg.locks import alone
+from sphreg.locks import alone, wanted
 
 DAYS = 14
 
@@ -15,9 +15,10 @@ def tidy(scratch: Path, days: float = DAYS) -> None:
 
     Whoever works on one holds its lock; see `alone`.
     """
-    for folder in [path for path in scratch.glob("*") if path.is_dir()]:
+    folders = {path for path in scratch.glob("[!.]*") if path.is_dir()}
+    for folder in folders | {lock.with_name(lock.name[1:].split(".")[0]) for lock in scratch.glob(".*.lock")}:
         with alone(folder, wait=False) as free:
-            if not free or not folder.exists():
+            if not free or wanted(folder) or not folder.exists():  # which removes the locks that kills left
                 continue
             files = [path.stat() for path in (folder, *folder.rglob("*"))]
             if max(file.st_mtime for file in files) > time.time() - days * 86400:

@@ -81,7 +81,7 @@ def build(settings: Meshes, out: Path, scratch: Path, downloads: Path) -> None:
         source = SOURCES[settings.source](settings, downloads)
         work = scratch / uuid4().hex
         with alone(work):
-            tidy(scratch, days=0)  # what killed runs left: none goes on with it
+            tidy(scratch, days=0.0)  # what killed runs left: none goes on with it
             try:
                 _write_dataset(settings, source, work)
                 replace(out, work)

@@ -159,7 +159,7 @@ def test_two_workers_of_a_cluster_make_the_same_bytes(scheduler, tmp_path):
         dataset.render_dataset(meshes, tmp_path / "there", SETTINGS, there, tmp_path / "scratch")
     here = Execution(workers=2, scheduler=None)
     dataset.render_dataset(meshes, tmp_path / "here", SETTINGS, here, tmp_path / "scratch")
-    assert len(contents(tmp_path / "here")) == len(MESHES) + 2
+    assert len(contents(tmp_path / "here")) == len(MESHES) + 3
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 

@@ -5,10 +5,13 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,7 @@ from sphreg.checksums import read_checksums, write_checksums
 from sphreg.config import Execution, Render
 from sphreg.config import load as load_params
 from sphreg.errors import UserError
+from sphreg.locks import alone
 from sphreg.pack import pack
 from sphreg.render import dataset
 from sphreg.render.camera import Camera
@@ -78,7 +82,7 @@ def write_meshes(folder, meshes):
 
 
 def contents(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*")}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +117,7 @@ def test_both_engines_make_a_dataset(rendered, tmp_path):
     ours, theirs = contents(tmp_path / "out"), contents(out)
     assert ours.keys() == theirs.keys()
     assert json.loads(ours.pop("engine.json"))["engine"] == "pyrender"
+    del ours["SHA256SUMS"]
     for name in ours:
         one, other = load(ours[name]), load(theirs[name])
         assert one.keys() == other.keys()
@@ -168,10 +173,10 @@ def test_what_the_finished_shards_depend_on(rendered, tmp_path):
 
     def fingerprint(folder=meshes, engine=None, software=None, **changes):
         other = type(job)(SETTINGS.model_copy(update=changes), engine or job.engine, software or job.software)
-        return dataset._fingerprint(folder, entries, other)
+        return dataset._fingerprint(read_checksums(folder), entries, other)
 
     assert fingerprint(engine={"engine": "a"}) != fingerprint()
-    assert dataset._fingerprint(meshes, entries, plan(SETTINGS)) == fingerprint()
+    assert dataset._fingerprint(read_checksums(meshes), entries, plan(SETTINGS)) == fingerprint()
     other = write_meshes(tmp_path, MESHES | {"vase_0002": ("vase", "test", box(1, 1, 1))})
     changed = [
         fingerprint(seed=4),
@@ -197,6 +202,90 @@ def test_a_missing_mesh_is_named(tmp_path):
         dataset.render_dataset(meshes, tmp_path / "out", SETTINGS, HERE, tmp_path / "scratch")
 
 
+def test_a_mesh_that_is_not_what_was_written_is_named(tmp_path):
+    meshes = write_meshes(tmp_path / "meshes", MESHES)
+    path = meshes / "vase/test/vase_0002.off"
+    shutil.copy(path, tmp_path)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(UserError, match=r"vase_0002\.off: it is not what was written"):
+        dataset.render_dataset(meshes, tmp_path / "out", SETTINGS, HERE, tmp_path / "scratch")
+    write_checksums(meshes)
+    with pytest.raises(UserError, match=r"mesh vase_0002 cannot be rendered: says 34 vertices and 64 faces in its header"):
+        dataset.render_dataset(meshes, tmp_path / "out", SETTINGS, HERE, tmp_path / "scratch")
+    assert not (tmp_path / "out").exists()
+
+
+def test_meshes_of_an_older_version(tmp_path):
+    meshes = write_meshes(tmp_path / "meshes", MESHES)
+    (meshes / "SHA256SUMS").unlink()
+    with pytest.raises(UserError, match=r"SHA256SUMS: it is missing, as an older version made this folder; run the"):
+        dataset.render_dataset(meshes, tmp_path / "out", SETTINGS, HERE, tmp_path / "scratch")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("chair_0001", "chair_0002", "line 3: chair_0002: a mesh of this name is there twice"),
+        (",test,", ",best,", "line 5: chair_0003: its split is neither train nor test"),
+        (",12,", ",,", "line 2: chair_0002: its number of faces is missing"),
+        (",12,", ",-12,", "line 2: faces is -12.0, allowed: a whole number of at least 1"),
+        (",12,", ",many,", "it is not a table, or is damaged"),
+        ("split", "spilt", "it has no column 'split'"),
+        (",,,,x,has no faces", "", "line 7: path is"),
+    ],
+)
+def test_a_damaged_index(rendered, tmp_path, old, new, reason):
+    text = (rendered[0] / "index.csv").read_text()
+    (tmp_path / "index.csv").write_text(text.replace(old, new))
+    with pytest.raises(UserError, match=rf"index\.csv[:,] {reason}"):
+        read_index(tmp_path)
+
+
+class InThreads:
+    """In the place of workers, for two runs in one process. The first waits until the second waits for it."""
+
+    def __init__(self, scratch):
+        self.scratch, self.drawn = scratch, []
+
+    @contextmanager
+    def __call__(self, _):
+        yield self
+
+    def once(self, function, *arguments):
+        return function(*arguments)
+
+    def each(self, function, tasks, arguments):
+        for task in tasks:
+            if not self.drawn:
+                wait_for(lambda: list(self.scratch.glob(".*.queue.lock")))
+            self.drawn.append(task.mesh)
+            yield task, function(*arguments(task))
+
+
+def test_two_at_once_draw_each_mesh_once_and_both_have_all(rendered, tmp_path, monkeypatch, capfd):
+    meshes, right = rendered
+    pool = InThreads(tmp_path / "scratch")
+    monkeypatch.setattr(dataset, "workers", pool)
+    with ThreadPoolExecutor() as threads:
+        outs = [tmp_path / "one", tmp_path / "other"]
+        list(threads.map(lambda out: dataset.render_dataset(meshes, out, SETTINGS, HERE, pool.scratch), outs))
+    assert sorted(pool.drawn) == sorted(MESHES)
+    assert [contents(out) == contents(right) for out in outs] == [True, True]
+    assert list(pool.scratch.iterdir()) == []
+    assert capfd.readouterr().err.count("another process works on it; waiting for its end") == 1
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-1], lambda content: content[100:]])
+def test_a_shard_that_is_damaged_is_drawn_again(rendered, tmp_path, damage):
+    meshes, right = rendered
+    work = tmp_path / "scratch" / dataset._fingerprint(read_checksums(meshes), read_index(meshes), plan(SETTINGS))
+    shutil.copytree(right, work)
+    shard = work / "chair/train/chair_0001.safetensors"
+    shard.write_bytes(damage(shard.read_bytes()))
+    dataset.render_dataset(meshes, tmp_path / "out", SETTINGS, HERE, tmp_path / "scratch")
+    assert contents(tmp_path / "out") == contents(right)
+
+
 def test_other_software_is_named(rendered):
     entry = read_index(rendered[0])[0]
     job = plan(SETTINGS)
@@ -217,6 +306,20 @@ def test_what_is_something_else_is_not_replaced(rendered, tmp_path):
     with pytest.raises(UserError, match=r"thesis\.tex.*cannot be written"):
         dataset.render_dataset(rendered[0], tmp_path / "out", SETTINGS, alone, tmp_path / "thesis.tex")
     assert (tmp_path / "thesis.tex").read_text() == "all of it"
+
+
+def test_without_a_folder_for_what_numba_compiles(rendered, tmp_path):
+    """The package where nothing can be written, and no home."""
+    (tmp_path / "sphreg").mkdir()
+    shutil.copytree(ROOT / "sphreg", tmp_path / "sphreg", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (tmp_path / "sphreg/render/__pycache__", tmp_path / "cache"):
+        folder.touch()  # where a folder should be, as root may write anywhere
+    code = "from sphreg.render import pixels, raster; print(raster.__file__, type(pixels._reduce._cache).__name__)"
+    homes = {"HOME": str(tmp_path / "cache"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = os.environ | homes | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path}/sphreg/render/raster.py NullCache\n", done.stderr
 
 
 # The stages as processes of their own, which are killed, and whose files may not grow.
@@ -286,6 +389,17 @@ def test_a_killed_render_goes_on_where_it_stopped(tmp_path):
         project / "meshes", project / "again", load_params(project / "params.yaml").render, HERE, project / ".scratch"
     )
     assert contents(project / "again") == contents(project / "shards")
+
+
+def test_a_stage_waits_for_another_that_writes_to_the_same_place(tmp_path):
+    """As where DVC was killed, and is started again while the stage lives on."""
+    project = write_project(tmp_path, 2)
+    with alone(project / "shards"):
+        process = stage("render", project)
+        assert process.stderr.readline() == "shards: another process works on it; waiting for its end.\n"
+        assert not (project / ".scratch").exists()
+    assert end(process)[0] == 0
+    assert len(list(project.glob("shards/chair/train/*.safetensors"))) == 2
 
 
 def test_a_killed_pack_is_done_again(tmp_path):
