@@ -87,9 +87,11 @@ def decode_normalised(content: bytes) -> Mesh:
         # Both are exact as floats, so that their quotient is the float next to the decimal number, as any right
         # reader's.
         numbers = np.fromstring(body.replace(b".", b""), dtype=np.int64, sep=" ")
-    except (ValueError, DeprecationWarning) as error:
-        raise UserError("is no normalised mesh, or is damaged") from error
-    if header != b"OFF" or edge_count or vertex_count < 0 or len(numbers) != 3 * vertex_count + 4 * face_count:
+        if (header, edge_count) != (b"OFF", 0):
+            raise ValueError
+    except (ValueError, DeprecationWarning):
+        raise UserError("is no normalised mesh, or is damaged") from None
+    if vertex_count < 0 or len(numbers) != 3 * vertex_count + 4 * face_count:
         raise UserError(f"says {vertex_count} vertices and {face_count} faces in its header, and has others")
     vertices, faces = numbers[: 3 * vertex_count].reshape(-1, 3) / 1e10, numbers[3 * vertex_count :].reshape(-1, 4)
     if (faces[:, 0] != 3).any():

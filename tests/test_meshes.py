@@ -109,6 +109,32 @@ def test_a_file_gives_back_the_mesh(tmp_path_factory, seed):
         assert (vertices.dtype, faces.dtype) == (np.float64, np.int64)
 
 
+CUBE = encode_normalised(normalise(Mesh(np.eye(3), TRIANGLE), "z"))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is no normalised mesh, or is damaged"),
+        (b"OFF\n", "is no normalised mesh, or is damaged"),
+        (b"OFF\n3 1\n", "is no normalised mesh, or is damaged"),
+        (CUBE.replace(b"0.", b"x."), "is no normalised mesh, or is damaged"),
+        (CUBE.replace(b"OFF", b"NOFF"), "is no normalised mesh, or is damaged"),
+        (CUBE.replace(b"3 1 0", b"3 2 0", 1), "says 3 vertices and 2 faces in its header, and has others"),
+        (CUBE.replace(b"3 1 0", b"-3 1 0", 1), "says -3 vertices and 1 faces in its header, and has others"),
+        (CUBE.rsplit(b"\n", 2)[0], "says 3 vertices and 1 faces in its header, and has others"),
+        (CUBE + b"3 0 1 2\n", "says 3 vertices and 1 faces in its header, and has others"),
+        (CUBE.replace(b"3 0 1 2", b"4 0 1 2"), "has a face that is no triangle"),
+        (CUBE.replace(b"3 0 1 2", b"3 0 1 3"), "has a face that names a vertex which is not there"),
+        (CUBE.replace(b"3 0 1 2", b"3 0 1 -1"), "has a face that names a vertex which is not there"),
+    ],
+)
+def test_a_file_that_is_not_as_it_was_written(content, reason):
+    decode_normalised(CUBE)
+    with pytest.raises(UserError, match=f"^{reason}$"):
+        decode_normalised(content)
+
+
 def by_trimesh(path):
     mesh = trimesh.load_mesh(path, process=False)
     return np.array(mesh.vertices), np.array(mesh.faces)

@@ -15,23 +15,25 @@ import pytest
 import trimesh
 
 from sphreg import furniture, modelnet10
+from sphreg.checksums import check, read_checksums
 from sphreg.config import Meshes
 from sphreg.errors import UserError
 from sphreg.formats import read_mesh
 from sphreg.meshes import decode_normalised, normalise
 from sphreg.sources import build
+from stages import meshes
 
 COLUMNS = ["mesh", "category", "split", "path", "vertices", "faces", "source", "problem"]
 
 
-def settings(source, categories=None, on_bad="fail", up="z", path="none", archive="none.zip", train=None, test=None):
+def settings(source, categories=None, on_bad="fail", up="z", path="none", archive="none.zip", train=None, test=None, sha256=None):
     return Meshes.model_validate(
         {
             "source": source,
             "categories": categories,
             "on_bad": on_bad,
             "furniture": {"seed": 0, "train": train or 1, "test": test or 1},
-            "modelnet10": {"archive": str(archive), "train": train, "test": test},
+            "modelnet10": {"archive": str(archive), "sha256": sha256, "train": train, "test": test},
             "folder": {"path": str(path), "up": up},
         }
     )
@@ -104,7 +106,7 @@ def test_the_index_and_the_meshes_of_a_folder(made, own):
         assert row["problem"] == ""
         expected = normalise(read_mesh(own.path / row["source"]), "z")
         np.testing.assert_allclose(mesh.vertices, expected.vertices, rtol=0, atol=1e-10)
-    assert set(files(out)) == {"index.csv", "source.json", *[row["path"] for row in rows]}
+    assert set(files(out)) == {"SHA256SUMS", "index.csv", "source.json", *[row["path"] for row in rows]}
     assert json.loads((out / "source.json").read_text()) == {"source": "folder", "path": str(own.path), "up": "z"}
 
 
@@ -162,7 +164,7 @@ def test_skipped_meshes_stand_in_the_index(made, own):
         ("chair/test/good too.off", "chair/test/good too.off", "8", "12"),
     ]
     assert [bool(row["problem"]) for row in rows] == [False, True, True, False]
-    assert set(files(out)) == {"index.csv", "source.json", "chair/train/good.off", "chair/test/good too.off"}
+    assert set(files(out)) == {"SHA256SUMS", "index.csv", "source.json", "chair/train/good.off", "chair/test/good too.off"}
 
 
 def test_skipping_may_not_leave_a_split_empty(made, own):
@@ -237,6 +239,44 @@ def test_the_same_bytes_every_time(made, own):
     assert files(made(settings("folder", path=own.path), "again")) == first
 
 
+def test_all_files_have_their_checksums(made, own):
+    own("chair/train/a.off", 1.0)
+    own("chair/test/b.off", 1.1)
+    out = made(settings("folder", path=own.path))
+    known = read_checksums(out)
+    assert known == {name: checksum for name, checksum in files(out).items() if name != "SHA256SUMS"}
+    check(out, known)
+
+
+def test_what_killed_runs_left_is_removed(made, own, tmp_path, capsys):
+    own("chair/train/a.off", 1.0)
+    own("chair/test/b.off", 1.1)
+    for left in "tmpabcdef/meshes", "0123":
+        (tmp_path / "scratch" / left).mkdir(parents=True)
+    made(settings("folder", path=own.path))  # which sees that nothing is left
+    assert capsys.readouterr().err.count("Removing ") == 2
+
+
+def test_own_meshes_that_are_not_in_a_copy_of_the_repository(own, tmp_path, monkeypatch, capsys):
+    """An experiment runs in such a copy, with what git and DVC track."""
+    own("chair/train/a.off", 1.0)
+    own("chair/test/b.off", 1.1)
+    (tmp_path / "copy/own").mkdir(parents=True)
+    (tmp_path / "copy/own/README.md").touch()
+    monkeypatch.setattr(meshes, "SCRATCH", tmp_path / ".scratch")
+    monkeypatch.chdir(tmp_path / "copy")
+    said = "own: this experiment runs in a copy of the repository, which lacks {} of 2 meshes, as chair/test/b.off; `git add`"
+    with pytest.raises(UserError, match=said.format(2)):
+        meshes._check_copy(Path("own"))
+    meshes._check_copy(own.path)  # an absolute path is the same folder
+    shutil.copytree(own.path / "chair/train", "own/chair/train")
+    meshes._check_copy(Path("own"))
+    assert capsys.readouterr().err.startswith(said.format(1))
+    shutil.copytree(own.path / "chair/test", "own/chair/test")
+    meshes._check_copy(Path("own"))
+    assert capsys.readouterr().err == ""
+
+
 def test_an_old_dataset_is_replaced_and_anything_else_is_not(made, own, tmp_path):
     own("chair/train/a.off", 1.0)
     own("chair/test/b.off", 1.1)
@@ -299,6 +339,17 @@ def test_real_meshes_come_out_of_an_archive_as_out_of_a_folder(made, modelnet10:
         "bytes": archive.stat().st_size,
         "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
     }
+
+
+def test_the_checksum_of_the_archive(made, archive, tmp_path):
+    right = hashlib.sha256(archive.read_bytes()).hexdigest()
+    facts = [(made(settings("modelnet10", archive=archive, sha256=one)) / "source.json").read_text() for one in (right.upper(), None)]
+    assert facts[0] == facts[1]
+    wrong = right[1:] + right[0]
+    with pytest.raises(UserError) as caught:
+        made(settings("modelnet10", archive=archive, sha256=wrong), "wrong")
+    assert str(caught.value).startswith(f"{archive}: its SHA-256 is {right}, and meshes.modelnet10.sha256 is {wrong}; ")
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_limits_and_categories_of_the_archive(made, archive):
