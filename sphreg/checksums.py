@@ -36,7 +36,9 @@ def read_checksums(folder: Path) -> dict[str, str]:
     """
     path = folder / NAME
     if folder.is_dir() and not path.exists():
-        raise UserError(f"{path}: it is missing, as an older version made this folder; run the stage again that makes it.")
+        raise UserError(
+            f"{path}: it is missing, as an older version made this folder; run the stage again that makes it."
+        )
     with reading(path, "a list of checksums"):
         lines = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
         return {name: checksum for checksum, name in lines}

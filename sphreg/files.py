@@ -44,8 +44,8 @@ def write_whole(path: Path, content: bytes) -> None:
 def replace(old: Path, new: Path) -> None:
     """Put what is in the folder `new` in the place of the folder `old`. `new` stays, for the caller to remove.
 
-    Files are linked, or copied where the disk has no hard links or is another one. A kill leaves the one or the other at
-    `old`, or neither, and `new` in each case. What an earlier kill left beside `old` is removed.
+    Files are linked, or copied where the disk has no hard links or is another one. A kill leaves the one or the other
+    at `old`, or neither, and `new` in each case. What an earlier kill left beside `old` is removed.
 
     Raises:
         UserError: it cannot be written. What was in `old` before is still there then.

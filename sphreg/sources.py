@@ -200,8 +200,8 @@ def _modelnet10(settings: Meshes, downloads: Path) -> Source:
     checksum, right = digest(path), settings.modelnet10.sha256
     if right and checksum != right.lower():
         raise UserError(
-            f"{path}: its SHA-256 is {checksum}, and meshes.modelnet10.sha256 is {right}; correct the setting, or delete "
-            "the file, so that it is fetched again."
+            f"{path}: its SHA-256 is {checksum}, and meshes.modelnet10.sha256 is {right}; correct the setting, or "
+            "delete the file, so that it is fetched again."
         )
     limits = {"train": settings.modelnet10.train, "test": settings.modelnet10.test}
     members = modelnet10.choose(path, categories, limits)

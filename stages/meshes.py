@@ -30,7 +30,7 @@ def _check_copy(folder: Path) -> None:
     if missing := sorted(meshes - copied):
         said = (
             f"{folder}: this experiment runs in a copy of the repository, which lacks {len(missing)} of {len(meshes)} "
-            f"meshes, as {missing[0]}; `git add` or `dvc add` their folders, or name each with `dvc exp run --copy-paths`."
+            f"meshes, as {missing[0]}; `git add` or `dvc add` their folders, or name each with `--copy-paths`."
         )
         if not copied:
             raise UserError(said)

@@ -113,7 +113,9 @@ def main(folder: str) -> None:
     for stage in render, make:
         os.makedirs(f"{folder}/{stage.__name__}")
         os.chdir(f"{folder}/{stage.__name__}")
-        write_meshes(Path("meshes"), {f"chair_{n:04d}": ("chair", "test" if n else "train", box(1, 2, 3 + n)) for n in range(5)})
+        write_meshes(
+            Path("meshes"), {f"chair_{n:04d}": ("chair", "test" if n else "train", box(1, 2, 3 + n)) for n in range(5)}
+        )
         stage(Path("right"))
         right = contents(Path("right"))
         two = [fork(stage, Path(name)) for name in ("one", "two")]

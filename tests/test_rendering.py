@@ -210,7 +210,9 @@ def test_a_mesh_that_is_not_what_was_written_is_named(tmp_path):
     with pytest.raises(UserError, match=r"vase_0002\.off: it is not what was written"):
         dataset.render_dataset(meshes, tmp_path / "out", SETTINGS, HERE, tmp_path / "scratch")
     write_checksums(meshes)
-    with pytest.raises(UserError, match=r"mesh vase_0002 cannot be rendered: says 34 vertices and 64 faces in its header"):
+    with pytest.raises(
+        UserError, match=r"mesh vase_0002 cannot be rendered: says 34 vertices and 64 faces in its header"
+    ):
         dataset.render_dataset(meshes, tmp_path / "out", SETTINGS, HERE, tmp_path / "scratch")
     assert not (tmp_path / "out").exists()
 
@@ -311,7 +313,9 @@ def test_what_is_something_else_is_not_replaced(rendered, tmp_path):
 def test_without_a_folder_for_what_numba_compiles(rendered, tmp_path):
     """The package where nothing can be written, and no home."""
     (tmp_path / "sphreg").mkdir()
-    shutil.copytree(ROOT / "sphreg", tmp_path / "sphreg", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "sphreg", tmp_path / "sphreg", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+    )
     for folder in (tmp_path / "sphreg/render/__pycache__", tmp_path / "cache"):
         folder.touch()  # where a folder should be, as root may write anywhere
     code = "from sphreg.render import pixels, raster; print(raster.__file__, type(pixels._reduce._cache).__name__)"

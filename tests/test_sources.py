@@ -26,7 +26,9 @@ from stages import meshes
 COLUMNS = ["mesh", "category", "split", "path", "vertices", "faces", "source", "problem"]
 
 
-def settings(source, categories=None, on_bad="fail", up="z", path="none", archive="none.zip", train=None, test=None, sha256=None):
+def settings(
+    source, categories=None, on_bad="fail", up="z", path="none", archive="none.zip", train=None, test=None, sha256=None
+):
     return Meshes.model_validate(
         {
             "source": source,
@@ -164,7 +166,13 @@ def test_skipped_meshes_stand_in_the_index(made, own):
         ("chair/test/good too.off", "chair/test/good too.off", "8", "12"),
     ]
     assert [bool(row["problem"]) for row in rows] == [False, True, True, False]
-    assert set(files(out)) == {"SHA256SUMS", "index.csv", "source.json", "chair/train/good.off", "chair/test/good too.off"}
+    assert set(files(out)) == {
+        "SHA256SUMS",
+        "index.csv",
+        "source.json",
+        "chair/train/good.off",
+        "chair/test/good too.off",
+    }
 
 
 def test_skipping_may_not_leave_a_split_empty(made, own):
@@ -265,7 +273,7 @@ def test_own_meshes_that_are_not_in_a_copy_of_the_repository(own, tmp_path, monk
     (tmp_path / "copy/own/README.md").touch()
     monkeypatch.setattr(meshes, "SCRATCH", tmp_path / ".scratch")
     monkeypatch.chdir(tmp_path / "copy")
-    said = "own: this experiment runs in a copy of the repository, which lacks {} of 2 meshes, as chair/test/b.off; `git add`"
+    said = "own: this experiment runs in a copy of the repository, which lacks {} of 2 meshes, as chair/test/b.off; "
     with pytest.raises(UserError, match=said.format(2)):
         meshes._check_copy(Path("own"))
     meshes._check_copy(own.path)  # an absolute path is the same folder
@@ -343,7 +351,10 @@ def test_real_meshes_come_out_of_an_archive_as_out_of_a_folder(made, modelnet10:
 
 def test_the_checksum_of_the_archive(made, archive, tmp_path):
     right = hashlib.sha256(archive.read_bytes()).hexdigest()
-    facts = [(made(settings("modelnet10", archive=archive, sha256=one)) / "source.json").read_text() for one in (right.upper(), None)]
+    facts = [
+        (made(settings("modelnet10", archive=archive, sha256=one)) / "source.json").read_text()
+        for one in (right.upper(), None)
+    ]
     assert facts[0] == facts[1]
     wrong = right[1:] + right[0]
     with pytest.raises(UserError) as caught:

@@ -18,7 +18,7 @@ STAGES = (
     | yaml.safe_load((ROOT / "stages/dvc.yaml").read_text())["stages"]
 )
 
-# They name what a stage uses, check it, or say who may work and what is left: their own text changes no result. What they name is listed by the stages.
+# They name what a stage uses, check it, or let it wait: their own text changes no result. What they name is listed.
 NOT_LISTED = {
     "sphreg/__init__.py",
     "sphreg/config.py",

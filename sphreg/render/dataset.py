@@ -61,9 +61,7 @@ def render_dataset(meshes: Path, out: Path, settings: Render, execution: Executi
                 shutil.rmtree(work)
 
 
-def _render(
-    pool: Workers, meshes: Path, known: Mapping[str, str], entries: list[Entry], job: Job, work: Path
-) -> None:
+def _render(pool: Workers, meshes: Path, known: Mapping[str, str], entries: list[Entry], job: Job, work: Path) -> None:
     """Render what is not yet in the folder `work`."""
     views = {entry: len(view_names(job.settings, entry.split)[0]) for entry in entries}
     # The largest first: at the end it would leave the other workers without work.

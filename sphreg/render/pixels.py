@@ -4,6 +4,7 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import UInt8
+
 from sphreg.render.compiled import compiled
 
 SUPERSAMPLING = 2  # rows and columns of sub-samples in a pixel

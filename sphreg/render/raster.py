@@ -12,9 +12,9 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float64, Int, UInt8
-from sphreg.render.compiled import compiled
 
 from sphreg.render.camera import AMBIENT, BACKGROUND, HEADLIGHT, Camera
+from sphreg.render.compiled import compiled
 from sphreg.render.pixels import SUPERSAMPLING, pixels
 from sphreg.render.surface import visible
 

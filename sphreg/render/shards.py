@@ -65,8 +65,8 @@ def read_index(meshes: Path) -> list[Entry]:
     }
     for reason, wrong in reasons.items():
         if wrong.any():
-            row = wrong.idxmax()
-            raise UserError(f"{index}, line {row + 2}: {table['mesh'][row]}: {reason}.")
+            line, mesh = table.index[wrong][0] + 2, table["mesh"][wrong].iloc[0]
+            raise UserError(f"{index}, line {line}: {mesh}: {reason}.")
     return [Entry(*row) for row in table.astype({"faces": int}).itertuples(index=False)]
 
 
@@ -95,7 +95,10 @@ def is_whole(path: Path, settings: Render, split: str) -> bool:
     files = {f"{name}.jpg" for name in names} | {f"{name}.png" for name in with_normals}
     try:
         with safe_open(path, "np") as shard:
-            return set(shard.keys()) == files | {ROTATIONS} and shard.get_slice(ROTATIONS).get_shape() == [len(names), 4]
+            return set(shard.keys()) == files | {ROTATIONS} and shard.get_slice(ROTATIONS).get_shape() == [
+                len(names),
+                4,
+            ]
     except (OSError, SafetensorError):
         return False
 
