@@ -1,6 +1,7 @@
 """The images on their way to the device: in which order, decoded by whom, kept where."""
 
 import functools
+import multiprocessing
 import os
 import signal
 import sys
@@ -95,6 +96,8 @@ def _ignore_interrupts(_: int) -> None:
 def _sentences(batches: Iterable[Batch], processes: int) -> Iterator[Batch]:
     """The same. An error in a process that decodes comes with its traceback; what a user can mend is the last line."""
     try:
+        if processes:
+            multiprocessing.Lock()  # or a half-made iterator of DataLoader complains at its end
         yield from batches
     except UserError as error:
         name = f"{UserError.__module__}.{UserError.__qualname__}: "

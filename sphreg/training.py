@@ -107,7 +107,7 @@ def _sentences(config: ModelConfig, decoding: int) -> Iterator[None]:
             raise
         tried = re.search(r"tried to allocate [\d.]+ \w+", str(error), re.IGNORECASE)
         setting = f"train.{config.task}.batch is {config.train.batch}"
-        needs = "for which the memory does not suffice" + (f" ({tried[0].lower()})" if tried else "")
+        needs = "for which the memory does not suffice" + (f" ({tried[0][0].lower()}{tried[0][1:]})" if tried else "")
         raise UserError(f"{setting}, {needs}; allowed: fewer images, or a smaller network.") from error
 
 
