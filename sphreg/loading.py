@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -82,29 +83,43 @@ def _batches(samples: Samples, rows: BatchSampler, processes: int, pin: bool = F
         batch_sampler=rows,
         num_workers=processes,
         collate_fn=_sent if processes else _same,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_leave_quietly,
         pin_memory=pin,
         generator=generator,
     )
 
 
-def _ignore_interrupts(_: int) -> None:
-    """Ctrl-C reaches all processes of a terminal; the one that trains ends those that decode for it."""
+def _leave_quietly(_: int) -> None:
+    """Ctrl-C reaches all processes of a terminal: the one that trains ends those that decode for it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _but_of_connections  # their threads may be handing something over to it
+
+
+def _but_of_connections(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not isinstance(error, ConnectionError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _sentences(batches: Iterable[Batch], processes: int) -> Iterator[Batch]:
     """The same. An error in a process that decodes comes with its traceback; what a user can mend is the last line."""
+    if processes:
+        _check_shared_memory(processes)
     try:
-        if processes:
-            multiprocessing.Lock()  # or a half-made iterator of DataLoader complains at its end
         yield from batches
     except UserError as error:
         name = f"{UserError.__module__}.{UserError.__qualname__}: "
         raise UserError(str(error).splitlines()[-1].removeprefix(name)) from None
-    except OSError as error:  # their queues have locks in shared memory
+    except (OSError, EOFError) as error:
         if not processes:
             raise
+        raise _lost(error, processes) from error
+
+
+def _check_shared_memory(processes: int) -> None:
+    """Before DataLoader makes its queues: one that it cannot finish complains once more when it is deleted."""
+    try:
+        multiprocessing.Lock()
+    except OSError as error:
         what = f"train.loaders is {processes}, and processes that decode cannot be started ({error.strerror or error})"
         raise UserError(f"{what}; allowed: 0, or {MORE}.") from error
 
@@ -116,11 +131,13 @@ def lost(error: Exception, processes: int) -> UserError | None:
         error: that was raised.
         processes: that decode.
     """
-    said = str(error).strip().rstrip(".")
-    if not said.startswith("DataLoader worker"):
-        return None
+    return _lost(error, processes) if str(error).startswith(("DataLoader worker", "Pin memory thread")) else None
+
+
+def _lost(error: Exception, processes: int) -> UserError:
+    reason = str(error).strip().rstrip(".") or type(error).__name__
     return UserError(
-        f"A process that decodes images was lost, as it is where memory is short ({said}); train.loaders is "
+        f"A process that decodes images was lost, as it is where memory is short ({reason}); train.loaders is "
         f"{processes}, allowed: fewer, or 0."
     )
 
@@ -174,7 +191,8 @@ def _unpickled(*values: np.ndarray) -> Batch:
 
 @functools.cache
 def _warn() -> None:
-    print(f"Shared memory is full: decoded images take a slower way; mended by {MORE}.", file=sys.stderr, flush=True)
+    said = f"Shared memory is full, so decoded images take a slower way; a faster one needs {MORE}."
+    print(said, file=sys.stderr, flush=True)
 
 
 def processes(wanted: int | None, accelerator: Accelerator) -> int:

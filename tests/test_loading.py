@@ -131,6 +131,28 @@ class TestLoader:
             "train.loaders is 2, and processes that decode cannot be started (No space left on device); allowed: 0, or "
         )
 
+    def test_only_a_broken_connection_is_no_news_of_a_process_that_decodes(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for error in ConnectionResetError(), BrokenPipeError(), ZeroDivisionError("by zero"):
+            sphreg.loading._but_of_connections(type(error), error, None)
+        assert capsys.readouterr().err == "ZeroDivisionError: by zero\n"
+
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+    @pytest.mark.parametrize("error", [ConnectionRefusedError(111, "Connection refused"), EOFError()])
+    def test_a_process_that_dies_while_a_batch_is_received(
+        self, data: Path, hardware: Accelerator, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        def received(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr("torch.utils.data.dataloader._MultiProcessingDataLoaderIter._next_data", received)
+        samples = samples_of(data, "rotation")
+        with pytest.raises(
+            UserError, match=r"^A process that decodes .*; train\.loaders is 1, allowed: fewer, or 0\.$"
+        ):
+            list(loader(samples, in_order(len(samples), 16), hardware, 1))
+
     def test_in_order_drops_nothing(self) -> None:
         assert list(in_order(7, 3)) == [[0, 1, 2], [3, 4, 5], [6]]
         assert list(in_order(0, 3)) == []
