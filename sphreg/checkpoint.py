@@ -1,21 +1,27 @@
-"""The state of a training that is not finished, which a killed one goes on from."""
+"""What a training keeps in its folder of the scratch: the state that a killed one goes on from, and its result."""
 
 import hashlib
 import io
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import pandas as pd
 import torch
 
+from sphreg import checksums
+from sphreg.devices import out_of_memory
 from sphreg.errors import UserError
 from sphreg.files import whole
 from sphreg.model import ModelConfig
 from sphreg.samples import Samples
 
 DIGEST = hashlib.sha256().digest_size
+RESULT = "best.safetensors", "config.json", "last.safetensors", "log.csv"
+KEPT = 8  # results: more than there are trainings at once, and they take up to a gigabyte each
 
 
 def fingerprint(config: ModelConfig, samples: Samples) -> str:
@@ -60,12 +66,63 @@ def load(path: Path) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    content = path.read_bytes()
-    damaged = UserError(f"{path}: it is no checkpoint, or is damaged; delete it, and the training starts over.")
-    if hashlib.sha256(memoryview(content)[DIGEST:]).digest() != content[:DIGEST]:
-        raise damaged
-    try:
+    with restoring(path):
+        content = path.read_bytes()
+        if hashlib.sha256(memoryview(content)[DIGEST:]).digest() != content[:DIGEST]:
+            raise ValueError("its checksum is another")
         state: dict[str, Any] = torch.load(io.BytesIO(content[DIGEST:]), map_location="cpu", weights_only=True)
-    except UnpicklingError:
-        raise damaged from None
     return state
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Around all that takes a training up again from a file or a folder.
+
+    Raises:
+        UserError: it cannot be read, or anything was raised but for want of memory.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: it cannot be read ({error.strerror or error}).") from error
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        said = f"{path}: it is not what this training saved, or is damaged"
+        raise UserError(f"{said}; delete it, and the training starts over.") from error
+
+
+def finished(work: Path) -> bool:
+    """Whether a training has ended in this folder, and its result is still there.
+
+    Raises:
+        UserError: the result is damaged.
+    """
+    result = work / "result"
+    if not (result / checksums.NAME).exists():
+        return False
+    with restoring(result):
+        checksums.check(result, RESULT)
+    (result / checksums.NAME).touch()  # among the latest
+    return True
+
+
+def publish(work: Path, out: Path) -> None:
+    """Copy the result to a folder.
+
+    Raises:
+        UserError: it cannot be written; what was there before stays.
+    """
+    (work / "checkpoint.pt").unlink(missing_ok=True)
+    with ExitStack() as files:
+        for name in *RESULT, checksums.NAME:  # the last one is replaced first: a kill leaves nothing that looks whole
+            shutil.copyfile(work / "result" / name, files.enter_context(whole(out / name)))
+
+
+def forget(scratch: Path) -> None:
+    """Remove all results but the latest ones, which DVC may not have recorded yet."""
+    with suppress(OSError):  # as where another process does the same
+        results = sorted(scratch.glob(f"*/result/{checksums.NAME}"), key=lambda path: path.stat().st_mtime)
+        for file in results[:-KEPT]:
+            file.unlink()  # first: without it the rest means nothing
+            shutil.rmtree(file.parents[1])

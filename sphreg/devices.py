@@ -45,6 +45,12 @@ def check_device(device: DeviceName, *trainings: Training) -> None:
         raise UserError(f"compile is true, which needs a C++ compiler, and there is no {compiler}; allowed: false.")
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether it was raised for want of memory, of the CPU or of a GPU."""
+    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return known or any(said in str(error) for said in ("can't allocate memory", "out of memory", "ALLOC_FAILED"))
+
+
 def seed(device: torch.device, number: int) -> None:
     """Seed what draws the random numbers of the CPU and of one device.
 

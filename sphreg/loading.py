@@ -1,7 +1,12 @@
 """The images on their way to the device: in which order, decoded by whom, kept where."""
 
+import functools
+import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +20,7 @@ from sphreg.errors import UserError
 from sphreg.samples import Batch, Samples
 
 CHUNK = 256  # images that are decoded at once to be kept
+MORE = "more shared memory (/dev/shm; docker run --shm-size=1g)"
 MOST = 8  # processes that decode for one device, where the settings do not say
 
 
@@ -60,26 +66,80 @@ def loader(samples: Samples, rows: BatchSampler, accelerator: Accelerator, proce
         rows: of each batch.
         accelerator: says what the device is.
         processes: that decode, ahead of time; 0: this one.
+
+    Raises:
+        UserError: an image is damaged, or the processes cannot be started. One that dies later is a RuntimeError: see
+            `lost`.
     """
     pin = (accelerator.device.type, samples.device.type) == ("cuda", "cpu")
-    batches = _sentences(accelerator.prepare(_batches(samples, rows, processes, pin)))
+    batches = _sentences(accelerator.prepare(_batches(samples, rows, processes, pin)), processes)
     yield from _copied_beside(batches, accelerator.device) if pin else batches
 
 
 def _batches(samples: Samples, rows: BatchSampler, processes: int, pin: bool = False) -> "DataLoader[Batch]":
     generator = torch.Generator()  # the global one is left alone
     return DataLoader(
-        samples, batch_sampler=rows, num_workers=processes, collate_fn=_same, pin_memory=pin, generator=generator
+        samples,
+        batch_sampler=rows,
+        num_workers=processes,
+        collate_fn=_sent if processes else _same,
+        worker_init_fn=_leave_quietly,
+        pin_memory=pin,
+        generator=generator,
     )
 
 
-def _sentences(batches: Iterable[Batch]) -> Iterator[Batch]:
+def _leave_quietly(_: int) -> None:
+    """Ctrl-C reaches all processes of a terminal: the one that trains ends those that decode for it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _but_of_connections  # their threads may be handing something over to it
+
+
+def _but_of_connections(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not isinstance(error, ConnectionError):
+        sys.__excepthook__(kind, error, trace)
+
+
+def _sentences(batches: Iterable[Batch], processes: int) -> Iterator[Batch]:
     """The same. An error in a process that decodes comes with its traceback; what a user can mend is the last line."""
+    if processes:
+        _check_shared_memory(processes)
     try:
         yield from batches
     except UserError as error:
         name = f"{UserError.__module__}.{UserError.__qualname__}: "
         raise UserError(str(error).splitlines()[-1].removeprefix(name)) from None
+    except (OSError, EOFError) as error:
+        if not processes:
+            raise
+        raise _lost(error, processes) from error
+
+
+def _check_shared_memory(processes: int) -> None:
+    """Before DataLoader makes its queues: one that it cannot finish complains once more when it is deleted."""
+    try:
+        multiprocessing.Lock()
+    except OSError as error:
+        what = f"train.loaders is {processes}, and processes that decode cannot be started ({error.strerror or error})"
+        raise UserError(f"{what}; allowed: 0, or {MORE}.") from error
+
+
+def lost(error: Exception, processes: int) -> UserError | None:
+    """A sentence, if this is what torch raises in the middle of whatever is done when a process that decodes dies.
+
+    Args:
+        error: that was raised.
+        processes: that decode.
+    """
+    return _lost(error, processes) if str(error).startswith(("DataLoader worker", "Pin memory thread")) else None
+
+
+def _lost(error: Exception, processes: int) -> UserError:
+    reason = str(error).strip().rstrip(".") or type(error).__name__
+    return UserError(
+        f"A process that decodes images was lost, as it is where memory is short ({reason}); train.loaders is "
+        f"{processes}, allowed: fewer, or 0."
+    )
 
 
 def _copied_beside(batches: Iterator[Batch], gpu: torch.device) -> Iterator[Batch]:
@@ -99,6 +159,40 @@ def _copied_beside(batches: Iterator[Batch], gpu: torch.device) -> Iterator[Batc
 
 def _same(batch: Any) -> Any:
     return batch  # which `Samples` made at once
+
+
+def _sent(batch: Any) -> Any:
+    """A batch on its way to another process, in shared memory where there is room for it.
+
+    DataLoader would find out that there is none in a thread, and wait for ever.
+    """
+    try:
+        for value in batch.tensors():
+            value.share_memory_()
+    except RuntimeError:
+        return _Piped(batch)
+    return batch
+
+
+class _Piped:
+    """Is a batch again where it is unpickled, and needs no shared memory on its way."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def __reduce__(self) -> tuple[Callable[..., Batch], tuple[np.ndarray, ...]]:
+        return _unpickled, tuple(value.numpy() for value in self.batch.tensors())
+
+
+def _unpickled(*values: np.ndarray) -> Batch:
+    _warn()
+    return Batch(*map(torch.from_numpy, values))
+
+
+@functools.cache
+def _warn() -> None:
+    said = f"Shared memory is full, so decoded images take a slower way; a faster one needs {MORE}."
+    print(said, file=sys.stderr, flush=True)
 
 
 def processes(wanted: int | None, accelerator: Accelerator) -> int:
@@ -149,7 +243,7 @@ def _kept(samples: Samples, one: Batch, device: torch.device, processes: int) ->
     )
     chunks = _batches(samples, in_order(len(samples), CHUNK), processes)
     start = 0
-    for chunk in tqdm(_sentences(chunks), "decode", len(chunks), unit="batch", leave=False, disable=None):
+    for chunk in tqdm(_sentences(chunks, processes), "decode", len(chunks), unit="batch", leave=False, disable=None):
         for whole, part in zip(everything.tensors(), chunk.tensors(), strict=True):
             whole[start : start + len(part)].copy_(part, non_blocking=True)
         start += len(chunk.images)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from sphreg import heads, networks
@@ -25,7 +25,7 @@ from sphreg.config import (
 )
 from sphreg.devices import accelerator, check_device
 from sphreg.errors import UserError
-from sphreg.files import whole, write_whole
+from sphreg.files import write_whole
 from sphreg.loading import in_order, loader
 from sphreg.samples import Batch, Samples
 from sphreg.tasks import TASKS
@@ -109,10 +109,13 @@ class Model:
             yield Batch(images, categories, truth), points
 
     def save(self, weights: Path) -> None:
-        """Write the weights, and the config beside them."""
+        """Write the weights, and the config beside them.
+
+        Raises:
+            UserError: a file cannot be written; an older one is still there then.
+        """
         state = {name: tensor.contiguous() for name, tensor in self.network.state_dict().items()}
-        with whole(weights) as partial:
-            save_file(state, partial)
+        write_whole(weights, save(state))
         write_whole(weights.with_name("config.json"), (self.config.model_dump_json(indent=2) + "\n").encode())
 
     @classmethod

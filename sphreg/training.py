@@ -1,11 +1,11 @@
 """The training loop."""
 
 import math
-import shutil
+import re
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -20,12 +20,13 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, MultiStepLR, OneCy
 from tqdm import tqdm
 
 from sphreg import checkpoint
+from sphreg.checksums import write_checksums
 from sphreg.config import Train, Training
 from sphreg.cores import Cores
-from sphreg.devices import accelerator, check_device, seed
+from sphreg.devices import accelerator, check_device, out_of_memory, seed
 from sphreg.errors import UserError
 from sphreg.files import write_whole
-from sphreg.loading import Shuffled, kept, loader, processes
+from sphreg.loading import Shuffled, kept, loader, lost, processes
 from sphreg.locks import alone
 from sphreg.model import Model, ModelConfig
 from sphreg.samples import Batch, Samples
@@ -36,12 +37,15 @@ LOOK = 20  # steps between two looks at the losses, for which the device is wait
 
 
 def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scratch: Path) -> None:
-    """Train a model; write `last.safetensors`, `best.safetensors`, their `config.json` and `log.csv` to `out`.
+    """Train a model; write `last.safetensors`, `best.safetensors`, their `config.json`, `log.csv` and `SHA256SUMS`.
 
     A training that was killed goes on from its last checkpoint, to the same weights: on the CPU bit for bit, with the
-    same number of threads (see `Cores`). Processes that were launched together share each batch. They end with the same
-    weights as one process would, but for rounding, and but for dropout and batch normalisation, whose mean and variance
-    are those of a process's part of a batch.
+    same number of threads (see `Cores`). Results stay in `scratch`, but for old ones, and are not trained again, as
+    whoever called this may be killed before it has recorded them.
+
+    Processes that were launched together share each batch. They end with the same weights as one process would, but for
+    rounding, and but for dropout and batch normalisation, whose mean and variance are those of a process's part of a
+    batch.
 
     The log has a row per epoch:
         lr: the learning rate of its last step.
@@ -59,11 +63,12 @@ def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scr
         samples: of the split train.
         out: a folder.
         settings: the section `train`, for how trainings run.
-        scratch: a folder for what is not finished.
+        scratch: a folder for checkpoints and results.
 
     Raises:
-        UserError: there are fewer images than a batch has, no such device, not enough memory for the cache, or the loss
-            is not finite any more.
+        UserError: there are fewer images than a batch has, no such device, not enough memory, the loss is not finite
+            any more, a process that decodes died, a file of `scratch` is damaged, or one cannot be written. The last
+            checkpoint stays.
     """
     wanted = config.train
     check_device(settings.device, wanted)
@@ -71,18 +76,42 @@ def train(config: ModelConfig, samples: Samples, out: Path, settings: Train, scr
     learned, held_out = samples.hold_out(wanted.validation)
     _check_batch(config, len(learned), hardware.num_processes)
     decoding = processes(settings.loaders, hardware)
-    with torch.random.fork_rng([hardware.device] if hardware.device.type == "cuda" else []):
+    devices = [hardware.device] if hardware.device.type == "cuda" else []
+    with _sentences(config, decoding), torch.random.fork_rng(devices):
         torch.manual_seed(config.seed)
         run = Run(Model(config, settings.device), len(learned) // wanted.batch, out)
         work = scratch / checkpoint.fingerprint(config, samples)
-        if settings.cache != "none":
-            learned, held_out = kept([learned, held_out], settings.cache, hardware, decoding)
-            decoding = 0
         with alone(work) if hardware.is_main_process else nullcontext():
-            tidy(scratch)
-            run.go_on(work)
-            with Cores(settings.threads) as cores:
-                run.finish(learned, held_out, decoding, settings.checkpoint_s, cores)
+            (finished,) = broadcast_object_list([hardware.is_main_process and checkpoint.finished(work)])
+            if not finished:
+                if settings.cache != "none":
+                    learned, held_out = kept([learned, held_out], settings.cache, hardware, decoding)
+                    decoding = 0
+                with Cores(settings.threads) as cores:
+                    run.go_on(work)
+                    run.finish(learned, held_out, decoding, settings.checkpoint_s, cores)
+            elif hardware.is_main_process:
+                print(f"This model was trained before; delete {work} to train it again.")
+            if hardware.is_main_process:
+                checkpoint.publish(work, out)
+                checkpoint.forget(scratch)
+                tidy(scratch)
+
+
+@contextmanager
+def _sentences(config: ModelConfig, decoding: int) -> Iterator[None]:
+    """What a user can mend of the errors that come from torch, wherever a training is."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if sentence := lost(error, decoding):
+            raise sentence from error
+        if not out_of_memory(error):
+            raise
+        tried = re.search(r"tried to allocate [\d.]+ \w+", str(error), re.IGNORECASE)
+        setting = f"train.{config.task}.batch is {config.train.batch}"
+        needs = "for which the memory does not suffice" + (f" ({tried[0][0].lower()}{tried[0][1:]})" if tried else "")
+        raise UserError(f"{setting}, {needs}; allowed: fewer images, or a smaller network.") from error
 
 
 def _check_batch(config: ModelConfig, images: int, processes: int) -> None:
@@ -125,16 +154,23 @@ class Run:
         (state,) = broadcast_object_list([checkpoint.load(self._checkpoint) if self._is_main else None])
         if state is None:
             return
-        self.model.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        for name in STATE:
-            setattr(self, name, state[name])
-        self.values = self.values.to(self.model.device)
+        with checkpoint.restoring(self._checkpoint):
+            self.model.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            for name in STATE:
+                setattr(self, name, state[name])
+            self.values = self.values.to(self.model.device)
+            before, now = int(self.values[self._place - 1, self.names.index("threads")]), torch.get_num_threads()
         self._say(f"Going on after step {self.done} of {self.steps}, from {self._checkpoint}.")
+        if self.model.device.type == "cpu" and before != now and self.done < self.steps:
+            self._say(
+                f"The number of threads was {before} and is now {now}: the weights will not be, bit for bit, those of "
+                "a training that was not interrupted; train.threads sets it."
+            )
 
     def finish(self, learned: Samples, held_out: Samples, decoding: int, checkpoint_s: float, cores: Cores) -> None:
-        """Train to the end, and write what `train` says.
+        """Train to the end, and write what `train` says to the folder `result` beside the checkpoint.
 
         Args:
             learned: what is learned from.
@@ -169,11 +205,11 @@ class Run:
                     self._save()
                     start = saved = time.perf_counter()
         if self._is_main:
-            self.model.save(self.out / "last.safetensors")
-            shutil.copy(self.work / "best.safetensors", self.out)
-            self._write_log()
-            self._checkpoint.unlink()  # first: a rest of the folder without it means nothing
-            shutil.rmtree(self.work)
+            self.model.save(self._result / "last.safetensors")
+            self._write_log(self._result)
+            for rest in self._result.glob("*.partial"):  # of an earlier kill
+                rest.unlink()
+            write_checksums(self._result)  # which say that it is whole
 
     def _learn(self, batch: Batch) -> None:
         """One step, whose random numbers follow from the seed, the step and the process alone."""
@@ -238,9 +274,9 @@ class Run:
         self.model.network.train()
         if self._is_main:
             self._say(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
-            self._write_log()
+            self._write_log(self.out)
             if not median > min(past["validation_median_deg"] for past in self.log):  # or it is NaN
-                self.model.save(self.work / "best.safetensors")
+                self.model.save(self._result / "best.safetensors")
 
     def _save(self) -> None:
         if self._is_main:
@@ -248,12 +284,16 @@ class Run:
             state = {name: module.state_dict() for name, module in modules.items()}
             checkpoint.save(self._checkpoint, state | {name: getattr(self, name) for name in STATE})
 
-    def _write_log(self) -> None:
-        write_whole(self.out / "log.csv", pd.DataFrame(self.log).to_csv(index=False).encode())
+    def _write_log(self, folder: Path) -> None:
+        write_whole(folder / "log.csv", pd.DataFrame(self.log).to_csv(index=False).encode())
 
     @property
     def _checkpoint(self) -> Path:
         return self.work / "checkpoint.pt"
+
+    @property
+    def _result(self) -> Path:
+        return self.work / "result"
 
     @property
     def _is_main(self) -> bool:

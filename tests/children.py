@@ -7,6 +7,7 @@ import atexit
 import itertools
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -14,17 +15,18 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import torch
 
 import sphreg.training
-from sphreg.errors import UserError
 from sphreg.model import Model, ModelConfig
 from sphreg.networks import backbones, pixels
+from sphreg.program import program
 from tests.datasets import samples_of
 from tests.settings import PARAMS
 
@@ -81,7 +83,7 @@ def train(
         config: of the model.
         data: the dataset.
         folder: gets `out` and `scratch`.
-        kill: where, and at which time of being there, counted from 1: see `PLACES`.
+        kill: where it is killed, or what else happens, and at which time of being there, counted from 1: see `PLACES`.
         rank: of the process that is killed; None: each.
         plain: the network has no batch normalisation.
         settings: of the section train, but for those of `quick`.
@@ -113,23 +115,41 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def counted(count: int, call: Callable[..., Any]) -> Callable[..., Any]:
-    """The same, but the process is killed at the end of such a call."""
+def interrupt() -> None:
+    """What Ctrl-C does to this process and to those that decode for it; their numbers are printed."""
+    group = [*psutil.Process().children(), psutil.Process()]
+    print("GROUP", *(process.pid for process in group), flush=True)
+    for process in group:
+        process.send_signal(signal.SIGINT)
+
+
+def lose() -> None:
+    """A process that decodes is killed."""
+    psutil.Process().children()[-1].kill()
+
+
+def fill() -> None:
+    """The next file of more than 50 kB cannot be written, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+
+
+def counted(count: int, call: Callable[..., Any], end: Callable[[], None] = kill) -> Callable[..., Any]:
+    """The same, but at the end of such a call the process is killed, or something else happens."""
 
     def counting(*args: Any, **kwargs: Any) -> Any:
         nonlocal count
         count -= 1
         result = call(*args, **kwargs)
         if count == 0:
-            kill()
+            end()
         return result
 
     return counting
 
 
-def at_step(count: int) -> None:
+def at_step(count: int, end: Callable[[], None] = kill) -> None:
     """The weights have changed."""
-    sphreg.training.step = counted(count, sphreg.training.step)
+    sphreg.training.step = counted(count, sphreg.training.step, end)
 
 
 def in_validation(count: int) -> None:
@@ -181,6 +201,9 @@ def at_change(count: int) -> None:
 
 PLACES: dict[str, Callable[[int], None]] = {
     "step": at_step,
+    "interrupt": partial(at_step, end=interrupt),
+    "lose": partial(at_step, end=lose),
+    "fill": partial(at_step, end=fill),
     "validation": in_validation,
     "after checkpoint": after_checkpoint,
     "in checkpoint": in_checkpoint,
@@ -251,11 +274,7 @@ def fork(request: dict[str, Any], environment: dict[str, str], output: int) -> i
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.environ |= environment
-        train(**request)
-        status = 0
-    except UserError as error:
-        print(error)
-        status = 1
+        status = program(train)(**request)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

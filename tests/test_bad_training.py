@@ -100,19 +100,25 @@ class TestTraining:
         said = refused(folder, training(config_of(), data, folder, cache="ram"))
         assert "which needs 0.0 GB for 84 images of 16 x 16 pixels" in said
 
-    @pytest.mark.parametrize("kind", ["shapes", "layers", "truncated", "pickle", "missing"])
+    @pytest.mark.parametrize(
+        "kind", ["shapes", "layers", "nan", "whole numbers", "truncated", "empty", "pickle", "folder", "missing"]
+    )
     def test_weights_of_something_else(self, data: Path, folder: Path, kind: str) -> None:
         file = folder / "weights.safetensors"
         state = Model(config_of()).network.backbone.state_dict()
         assert isinstance(state, dict)
-        save_file(
-            {name: weight[..., :1].contiguous() if weight.ndim > 1 else weight for name, weight in state.items()}, file
-        )
+        state = {name: weight.clone(memory_format=torch.contiguous_format) for name, weight in state.items()}
         match kind:
+            case "shapes":
+                state = {name: weight[..., :1].clone() if weight.ndim > 1 else weight for name, weight in state.items()}
             case "layers":
-                save_file({f"other.{name}": torch.zeros(1) for name in state}, file)
-            case _:
-                spoil(file, kind, folder)
+                state = {f"other.{name}": torch.zeros(1) for name in state}
+            case "nan":
+                state["levels.2.0.weight"][3, 4, 1, 2] = torch.nan
+            case "whole numbers":
+                state["levels.2.0.weight"] = state["levels.2.0.weight"].to(torch.int8)
+        save_file(state, file)
+        spoil(file, kind, folder)
         said = refused(folder, training(config_of(weights=str(file)), data, folder))
         assert said.startswith(f"train.rotation.weights is {str(file)!r}, which gives the backbone small no weights: ")
 
@@ -124,6 +130,37 @@ class TestTraining:
         said = refused(folder, train.main, PARAMS, "rotation", "sexp", folder / "so3", folder / "out")
         assert "'desk'" in said
         assert str(folder / "so3") in said
+
+
+@pytest.mark.parametrize(
+    ("raised", "tried"),
+    [
+        (lambda: torch.empty(2**60, dtype=torch.uint8), " (tried to allocate 1152921504606846976 bytes)"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."), " (tried to allocate 20.00 GiB)"),
+        (MemoryError(), ""),
+        (RuntimeError("CUDNN_STATUS_ALLOC_FAILED"), ""),
+    ],
+)
+def test_a_batch_that_does_not_fit_into_the_memory(
+    data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, raised: Callable[[], Any] | Exception, tried: str
+) -> None:
+    def step(*_: Any) -> None:
+        if isinstance(raised, Exception):
+            raise raised
+        raised()
+
+    monkeypatch.setattr("sphreg.training.step", step)
+    assert refused(folder, training(config_of(), data, folder)) == (
+        f"train.rotation.batch is 16, for which the memory does not suffice{tried}; allowed: fewer images, or a "
+        "smaller network."
+    )
+
+
+def test_a_file_in_the_place_of_the_folder(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("of the user")
+    assert refused(tmp_path, training(config_of(epochs=1), data, tmp_path)) == (
+        f"{tmp_path / 'out' / 'log.csv'}: it cannot be written (File exists)."
+    )
 
 
 class Making:
@@ -141,6 +178,11 @@ def spoil(file: Path, kind: str, folder: Path) -> None:
     match kind:
         case "truncated":
             file.write_bytes(file.read_bytes()[:-1])
+        case "empty":
+            file.write_bytes(b"")
+        case "folder":
+            file.unlink()
+            file.mkdir()
         case "pickle":
             file.write_bytes(pickle.dumps(Making(folder / "made")))
         case "missing":

@@ -1,6 +1,8 @@
 """The way of the images to the device: their order, who decodes them, and where they are kept."""
 
+import errno
 import re
+import resource
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +13,9 @@ import psutil
 import pytest
 import torch
 from accelerate import Accelerator
+from torch.utils.data import get_worker_info
 
+import sphreg.loading
 from sphreg.devices import accelerator
 from sphreg.errors import UserError
 from sphreg.loading import Shuffled, _batches, in_order, kept, loader
@@ -29,6 +33,14 @@ def hardware() -> Accelerator:
 def equal(one: Batch, other: Batch) -> bool:
     pairs = list(zip(one.tensors(), other.tensors(), strict=True))
     return all(a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs)
+
+
+def cramped(samples: Samples, rows: list[int]) -> Batch:
+    """The batch, after which this process may make no file of more than 1,000 bytes: shared memory is files, too."""
+    batch = samples[rows]
+    assert get_worker_info() is not None
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    return batch
 
 
 class TestShuffled:
@@ -83,6 +95,63 @@ class TestLoader:
             expected = [samples.batch(torch.tensor(row)) for row in rows]
             assert len(batches) == len(expected)
             assert all(map(equal, batches, expected))
+
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+    @pytest.mark.parametrize("task", ["rotation", "normals"])
+    def test_too_little_shared_memory(
+        self,
+        data: Path,
+        hardware: Accelerator,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+        task: str,
+    ) -> None:
+        """Batches come all the same, in another way, and it is told once."""
+        monkeypatch.setattr(Samples, "__getitems__", cramped)
+        sphreg.loading._warn.cache_clear()
+        samples = samples_of(data, task)
+        rows = in_order(len(samples), 16)
+        batches = list(loader(samples, rows, hardware, 2))
+        assert len(batches) == len(rows)
+        assert all(map(equal, batches, (samples.batch(torch.tensor(row)) for row in rows)))
+        (told,) = capfd.readouterr().err.splitlines()
+        assert "/dev/shm" in told
+
+    def test_no_shared_memory(self, data: Path, hardware: Accelerator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not even for a lock."""
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("_multiprocessing.SemLock", full)
+        samples = samples_of(data, "rotation")
+        with pytest.raises(UserError) as caught:
+            list(loader(samples, in_order(len(samples), 16), hardware, 2))
+        assert str(caught.value).startswith(
+            "train.loaders is 2, and processes that decode cannot be started (No space left on device); allowed: 0, or "
+        )
+
+    def test_only_a_broken_connection_is_no_news_of_a_process_that_decodes(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for error in ConnectionResetError(), BrokenPipeError(), ZeroDivisionError("by zero"):
+            sphreg.loading._but_of_connections(type(error), error, None)
+        assert capsys.readouterr().err == "ZeroDivisionError: by zero\n"
+
+    @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+    @pytest.mark.parametrize("error", [ConnectionRefusedError(111, "Connection refused"), EOFError()])
+    def test_a_process_that_dies_while_a_batch_is_received(
+        self, data: Path, hardware: Accelerator, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
+        def received(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr("torch.utils.data.dataloader._MultiProcessingDataLoaderIter._next_data", received)
+        samples = samples_of(data, "rotation")
+        with pytest.raises(
+            UserError, match=r"^A process that decodes .*; train\.loaders is 1, allowed: fewer, or 0\.$"
+        ):
+            list(loader(samples, in_order(len(samples), 16), hardware, 1))
 
     def test_in_order_drops_nothing(self) -> None:
         assert list(in_order(7, 3)) == [[0, 1, 2], [3, 4, 5], [6]]

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import sphreg.training
+from sphreg import checkpoint, checksums
 from sphreg.loading import Shuffled
 from tests import children as script
 from tests.agreement import DEGREES, FLIPS
@@ -127,7 +128,9 @@ def test_killed(children: Children, data: Path, tmp_path: Path, batch: int, plai
         pd.read_csv(tmp_path / name / "out" / "log.csv").drop(columns="images_per_s") for name in ("whole", "parts")
     ]
     pd.testing.assert_frame_equal(*logs, check_exact=True)
-    assert list((tmp_path / "parts" / "scratch").rglob("*")) == []
+    (left,) = (tmp_path / "parts" / "scratch").glob("*/*")
+    assert left.name == "result"
+    checksums.check(tmp_path / "parts" / "out", checkpoint.RESULT)
 
 
 def test_a_batch_that_they_cannot_share(children: Children, data: Path, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """A training that is killed, at whatever moment, and started again ends as one that was left alone."""
 
+import errno
 import importlib
+import itertools
 import os
 import pickle
 import random
@@ -10,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 import torch
 
 import sphreg.training
-from sphreg import checkpoint
+from sphreg import checkpoint, checksums
 from sphreg.errors import UserError
 from tests.children import KILLED, Children
 from tests.datasets import config_of, samples_of, write_data
@@ -22,10 +25,15 @@ from tests.settings import PARAMS
 
 
 def result(folder: Path) -> dict[str, Any]:
-    """All that a training leaves, but for how fast it was; it leaves nothing unfinished."""
-    assert list((folder / "scratch").rglob("*")) == []
+    """All that a training leaves, but for how fast it was; it leaves nothing unfinished, and the same as its result."""
     files = {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
-    assert sorted(files) == ["best.safetensors", "config.json", "last.safetensors", "log.csv"]
+    assert sorted(files) == ["SHA256SUMS", "best.safetensors", "config.json", "last.safetensors", "log.csv"]
+    checksums.check(folder / "out", files.keys() - {"SHA256SUMS"})
+    (results,) = (folder / "scratch").iterdir()
+    assert {path.relative_to(results): path.read_bytes() for path in results.rglob("*") if path.is_file()} == {
+        Path("result", name): content for name, content in files.items()
+    }
+    del files["SHA256SUMS"]  # of the log, too
     log = pd.read_csv(folder / "out" / "log.csv", dtype=str)
     assert (log["images_per_s"].astype(float) > 0).all()
     return files | {"log.csv": log.drop(columns="images_per_s").to_csv()}
@@ -107,29 +115,151 @@ def test_killed_before_each_change_of_a_file(children: Children, data: Path, tmp
     changes = [line for line in output.splitlines() if line.startswith("CHANGE")]
     assert {line.split("/")[-1] for line in changes} >= {f"{name}.partial" for name in ("checkpoint.pt", "log.csv")}
     expected = result(tmp_path / "whole")
+    learned = next(i for i, line in enumerate(changes, 1) if line.startswith("CHANGE os.rename") and "point" in line)
+    ended = next(i for i, line in enumerate(changes, 1) if line.startswith("CHANGE os.rename") and "SUMS" in line)
     for change, name in enumerate(changes, 1):
         folder = tmp_path / f"{change}"
         statuses, output = children.train(config, data, folder, kill=("change", change))
         assert statuses == [KILLED], name
+        shutil.rmtree(folder / "out", ignore_errors=True)  # as DVC does
         statuses, output = children.train(config, data, folder)
         assert statuses == [0], (name, output)
         assert result(folder) == expected, name
+        assert ("Going on after step 3 of 3" in output) == (learned < change <= ended), name
+        assert ("This model was trained before" in output) == (ended < change), name
 
 
-def test_killed_while_the_unfinished_is_removed(children: Children, data: Path, tmp_path: Path) -> None:
-    """Which goes first is the file system's choice."""
-    config = config_of(epochs=1)
-    _, output = children.train(config, data, tmp_path / "whole", kill=("change", 0))
-    changes = [line for line in output.splitlines() if line.startswith("CHANGE")]
-    removal = next(i for i, line in enumerate(changes, 1) if line.startswith("CHANGE shutil.rmtree"))
-    assert children.train(config, data, tmp_path / "parts", kill=("change", removal))[0] == [KILLED]
-    for file in (tmp_path / "parts" / "scratch").glob("*/*"):
-        folder = tmp_path / file.name
-        shutil.copytree(tmp_path / "parts", folder)
-        (folder / file.relative_to(tmp_path / "parts")).unlink()
-        statuses, output = children.train(config, data, folder)
-        assert statuses == [0], output
-        assert result(folder) == result(tmp_path / "whole")
+class TestResults:
+    """Those of the latest trainings stay: DVC may be killed before it has recorded them."""
+
+    def train(self, data: Path, folder: Path) -> None:
+        how = PARAMS.train.model_copy(update={"loaders": 0, "device": "cpu"})
+        sphreg.training.train(
+            config_of(epochs=1), samples_of(data, "rotation"), folder / "out", how, folder / "scratch"
+        )
+
+    @pytest.fixture
+    def trained(self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A folder with a training that has ended; another one would fail."""
+
+        def work(*_: Any) -> None:
+            raise AssertionError("it works")
+
+        self.train(data, tmp_path)
+        monkeypatch.setattr(sphreg.training, "step", work)
+        return tmp_path
+
+    def test_what_was_trained_is_not_trained_again(self, data: Path, trained: Path) -> None:
+        files = {path.name: path.read_bytes() for path in (trained / "out").iterdir()}
+        shutil.rmtree(trained / "out")
+        self.train(data, trained)
+        assert {path.name: path.read_bytes() for path in (trained / "out").iterdir()} == files
+        assert result(trained)
+
+    def test_a_damaged_one(self, data: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (weights,) = trained.glob("scratch/*/result/last.safetensors")
+        content = weights.read_bytes()
+        weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(UserError, match=r"result: it is not what .*; delete it, and the training starts over\.$"):
+            self.train(data, trained)
+        shutil.rmtree(weights.parent)
+        monkeypatch.undo()
+        self.train(data, trained)
+        assert (trained / "out" / "last.safetensors").read_bytes() == content
+
+    @pytest.mark.parametrize("file", range(5))
+    def test_a_disk_that_is_full_when_it_is_written(
+        self, data: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, file: int
+    ) -> None:
+        """All that was there before stays."""
+        copy, calls = shutil.copyfile, itertools.count()
+
+        def copyfile(source: Path, target: Path) -> None:
+            if next(calls) == file:
+                target.write_bytes(b"a part")
+                raise OSError(errno.ENOSPC, "No space left on device", str(target))
+            copy(source, target)
+
+        for path in (trained / "out").iterdir():
+            path.write_bytes(b"older")
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copyfile", copyfile)
+            with pytest.raises(UserError, match=r"it cannot be written \(No space left on device\)\.$"):
+                self.train(data, trained)
+        assert {path.read_bytes() for path in (trained / "out").iterdir()} == {b"older"}
+        self.train(data, trained)
+        assert result(trained)
+
+    def test_old_ones_are_removed(self, tmp_path: Path) -> None:
+        """And no checkpoint."""
+        for number in range(checkpoint.KEPT + 3):
+            folder = tmp_path / f"{number}"
+            (folder / "result").mkdir(parents=True)
+            (folder / "result" / "last.safetensors").touch()
+            (folder / ("checkpoint.pt" if number == 0 else "result/SHA256SUMS")).touch()
+            os.utime(folder / "result", (number, number))
+            if number:
+                os.utime(folder / "result" / "SHA256SUMS", (number, number))
+        checkpoint.forget(tmp_path)
+        assert {int(path.name) for path in tmp_path.iterdir()} == {0, *range(3, checkpoint.KEPT + 3)}
+
+
+@pytest.mark.parametrize(("step", "file"), [(5, "checkpoint.pt"), (31, "result/best.safetensors")])
+def test_a_full_disk(
+    children: Children, data: Path, tmp_path: Path, whole: dict[str, Any], step: int, file: str
+) -> None:
+    """It is one sentence, and the training goes on from the last checkpoint when there is room."""
+    statuses, output = children.train(config_of(batch=2), data, tmp_path, kill=("fill", step))
+    assert statuses == [1], output
+    assert output.splitlines()[-1].endswith(f"/{file}: it cannot be written (File too large).")
+    assert "Traceback" not in output
+    statuses, output = children.train(config_of(batch=2), data, tmp_path)
+    assert statuses == [0], output
+    assert ("Going on after step 20 of 62" in output) == (step > 20)
+    assert result(tmp_path) == whole
+
+
+@pytest.mark.parametrize("loaders", [0, 2])
+def test_interrupted(children: Children, data: Path, tmp_path: Path, whole: dict[str, Any], loaders: int) -> None:
+    """Ctrl-C is one line, leaves no process, and the checkpoint can be used."""
+    statuses, output = children.train(config_of(batch=2), data, tmp_path, kill=("interrupt", 25), loaders=loaders)
+    assert statuses == [130], output
+    group, *said = output.splitlines()
+    assert said == ["Interrupted."]
+    numbers = [int(number) for number in group.split()[1:]]
+    assert len(numbers) == loaders + 1
+    _, alive = psutil.wait_procs([psutil.Process(n) for n in numbers if psutil.pid_exists(n)], timeout=60)
+    assert not alive
+    statuses, output = children.train(config_of(batch=2), data, tmp_path)
+    assert statuses == [0], output
+    assert "Going on after step 20 of 62" in output
+    assert result(tmp_path) == whole
+
+
+def test_a_process_that_decodes_is_lost(children: Children, data: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+    statuses, output = children.train(config_of(batch=2), data, tmp_path, kill=("lose", 25), loaders=2)
+    assert statuses == [1], output
+    (said,) = output.splitlines()
+    assert said.startswith(
+        "A process that decodes images was lost, as it is where memory is short (DataLoader worker ("
+    )
+    assert said.endswith("; train.loaders is 2, allowed: fewer, or 0.")
+    statuses, output = children.train(config_of(batch=2), data, tmp_path)
+    assert "Going on after step 20 of 62" in output
+    assert result(tmp_path) == whole
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_goes_on_with_other_threads_and_says_so(
+    children: Children, data: Path, tmp_path: Path, killed: Path, threads: int
+) -> None:
+    shutil.copytree(killed, tmp_path / "parts")
+    statuses, output = children.train(config_of(), data, tmp_path / "parts", threads=threads)
+    assert statuses == [0]
+    assert "Going on after step 3 of 6" in output
+    assert ("The number of threads was 1 and is now 2: the weights will not be, bit for bit, " in output) == (
+        threads == 2
+    )
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,13 @@
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from itertools import pairwise
 from pathlib import Path
-from pickle import UnpicklingError
 from urllib.parse import urlparse
 
 import torch
 from jaxtyping import Float, UInt8
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
@@ -18,6 +17,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from sphreg.config import SMALLEST
 from sphreg.errors import UserError
+from sphreg.reading import reading
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Backbone:
             setting: the name of the setting for `weights`.
 
         Raises:
-            UserError: the weights are not to be had, or belong to another model.
+            UserError: the weights are not to be had, are damaged, or belong to another model.
         """
         model = small() if self.name == "small" else get_model(self.name)
         part: nn.Module = create_feature_extractor(model, list(nodes))
@@ -53,8 +53,8 @@ class Backbone:
             try:
                 state = imagenet(self.name) if weights == "imagenet" else read(Path(weights))
                 reason = misfit(state, part.state_dict(), model.state_dict())
-            except (OSError, RuntimeError) as error:
-                reason = " ".join(str(error).split())
+            except (OSError, RuntimeError, HTTPException, UserError) as error:
+                reason = " ".join(str(error).split()).rstrip(".")
             if reason:
                 what = f"{setting} is {weights!r}, which gives the backbone {self.name} no weights: {reason}"
                 raise UserError(f"{what}; allowed: null or a safetensors file with its weights.")
@@ -111,14 +111,14 @@ def imagenet(name: str) -> dict[str, Tensor]:
     """The weights of torchvision's first ImageNet training, as published; downloaded if they are not there yet.
 
     Raises:
-        OSError, RuntimeError: they are not to be had, or damaged.
+        OSError, RuntimeError, HTTPException: they are not to be had, or damaged.
     """
     weights = get_model_weights(name)["IMAGENET1K_V1"]
     file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(weights.url).path).name)
     try:  # a pickle without code in it
         state: dict[str, Tensor] = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError):
-        if not file.exists():
+    except Exception as error:
+        if isinstance(error, OSError) or not file.exists():
             raise
         raise OSError(f"{file} is damaged, and has to be deleted") from None
     return state
@@ -128,14 +128,13 @@ def read(file: Path) -> dict[str, Tensor]:
     """The weights of a safetensors file.
 
     Raises:
-        OSError: there is none, or it is something else.
+        OSError: there is none.
+        UserError: it is something else, or cannot be read.
     """
     if not file.is_file():
         raise OSError("there is no such file")
-    try:
+    with reading(file, "a safetensors file"):
         return load_file(file)
-    except SafetensorError as error:
-        raise OSError(f"it is no safetensors file ({error})") from None
 
 
 def misfit(state: Mapping[str, Tensor], own: Mapping[str, Tensor], whole: Collection[str]) -> str:
@@ -146,6 +145,10 @@ def misfit(state: Mapping[str, Tensor], own: Mapping[str, Tensor], whole: Collec
                 return f"{name} is missing"
         elif state[name].shape != weight.shape:
             return f"{name} has the shape {tuple(state[name].shape)} in place of {tuple(weight.shape)}"
+        elif state[name].is_floating_point() != weight.is_floating_point():
+            return f"{name} has the type {state[name].dtype} in place of {weight.dtype}"
+        elif not state[name].isfinite().all():
+            return f"{name} is not finite"
     return next((f"{name} belongs to another model" for name in state if name not in whole), "")
 
 
