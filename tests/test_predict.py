@@ -24,7 +24,7 @@ from sphreg.errors import UserError
 from sphreg.model import Model
 from sphreg.predict import Predictor, images, load
 from sphreg.predict.__main__ import main
-from sphreg.predict.images import LARGEST, single_images, square
+from sphreg.predict.images import FORMATS, LARGEST, single_images, square
 from sphreg.predict.rotations import Rotations
 from sphreg.render.camera import decode_normals
 from sphreg.samples import Batch
@@ -404,15 +404,16 @@ class TestNormals:
         assert [normals.shape for normals in maps] == [(8, 12, 3), (20, 6, 3), (5, 5, 3)]
 
 
+UNKNOWN = f"not one of the formats {', '.join(FORMATS)}"
 SENTENCES = {
     "missing": "missing.png: there is no such file.",
-    "text": "text.png: it is no image that can be used (none that Pillow knows).",
-    "empty": "empty.png: it is no image that can be used (none that Pillow knows).",
+    "text": f"text.png: it is no image that can be used ({UNKNOWN}).",
+    "empty": f"empty.png: it is no image that can be used ({UNKNOWN}).",
     "cut": "cut.png: it is no image that can be used (",
-    "folder": ": it is no image that can be used ([Errno 21] Is a directory",
+    "folder": ": it is no image that can be used (it is no regular file).",
     "float": "float.tif: it is no image that can be used (its pixels are numbers of 32 bits, mode F, allowed: 8 or "
     "16 bits).",
-    "long": "long.png: it is no image that can be used (16385 x 1 pixels, allowed: up to 16,384 each way).",
+    "long": "long.png: it is no image that can be used (13001 x 1 pixels, allowed: up to 13,000 each way).",
 }
 
 
@@ -623,7 +624,7 @@ class TestProgram:
         (tmp_path / "b.png").write_text("no image")
         assert main([str(models / "sexp-shared"), *paths, "--out", str(tmp_path / "rows.json")]) == 1
         said = capsys.readouterr()
-        assert said.err == f"{paths[1]}: it is no image that can be used (none that Pillow knows).\n"
+        assert said.err == f"{paths[1]}: it is no image that can be used ({UNKNOWN}).\n"
         assert [row["file"] for row in json.loads((tmp_path / "rows.json").read_text())] == [paths[0], paths[2]]
         assert main([str(models / "sexp-normals"), *paths, "--out", str(tmp_path / "maps")]) == 1
         assert sorted(file.name for file in (tmp_path / "maps").iterdir()) == ["a.normals.png", "c.normals.png"]

@@ -31,10 +31,11 @@ WEIGHTS = ("last", "best")
 class Predictor:
     """A trained model that takes images as users have them.
 
-    An image is turned upright where its EXIF data say so, made grey as Pillow's mode L does, on white where it is
-    transparent, padded with white to a square, in whose middle it is, and resized, with antialiasing, to the size of
-    the images that the model was trained on. As in those, the object should be in the middle and fill the square
-    without being cut; see `sphreg.render.camera`. Of a file with several pictures the first one counts.
+    An image is turned upright where its EXIF data say so and are not broken, made grey as Pillow's mode L does, on
+    white where it is transparent, padded with white to a square, in whose middle it is, and resized, with antialiasing,
+    to the size of the images that the model was trained on. As in those, the object should be in the middle and fill
+    the square without being cut; see `sphreg.render.camera`. Of a file with several pictures the first one counts.
+    Colour profiles and gamma are left out of account.
 
     Attributes:
         model: network, task and head, on the GPU if there is one.
@@ -65,7 +66,8 @@ class Predictor:
         nothing.
 
         Args:
-            images: the path of a file that Pillow opens, an image of Pillow, or one or more of them as
+            images: the path of a file (AVIF, BMP, GIF, JPEG, JPEG 2000, PNG, PPM, TIFF or WebP, of 8 or 16 bits, and up
+                to 13,000 pixels each way; no pipe), an image of Pillow, or one or more of them as
 
                 - a NumPy array (h, w), (h, w, c), (n, h, w) or (n, h, w, c): if the last axis has 1, 3 or 4 entries,
                   these are the channels grey, RGB or RGBA;
