@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate.utils import patch_environment
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
@@ -26,6 +27,8 @@ from sphreg.tasks.base import Pose
 
 BATCH = 32  # images that are in memory at once
 WEIGHTS = ("last", "best")
+# The environment of a process that was not launched with others: in one that was, Accelerate would wait for these.
+ALONE = {"LOCAL_RANK": -1} | dict.fromkeys(["WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"], 1)
 
 
 class Predictor:
@@ -166,6 +169,7 @@ def load(
         weights: `last`, or `best` by the held-out meshes.
         task: what it has to predict; None: any.
         device: auto, the GPU if there is one; cpu; or cuda. The first one that a process asks for stays its device.
+            It joins no other processes, also where a launcher such as torchrun left its environment.
 
     Raises:
         UserError: there is no such model, it cannot be read, its task is another, or there is no such device.
@@ -175,7 +179,8 @@ def load(
     file = Path(folder) / f"{weights}.safetensors"
     if not file.is_file():
         raise UserError(f"{file}: there is no such file, allowed: a folder with a trained model, as models/HEAD/TASK.")
-    model = Model.load(file, device)
+    with patch_environment(**ALONE):
+        model = Model.load(file, device)
     if task not in (None, model.config.task):
         raise UserError(f"{folder}: the task of this model is {model.config.task}, allowed here: {task}.")
     return Predictor(model, model.config.size)

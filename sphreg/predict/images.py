@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
-from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from sphreg.errors import UserError, printable
@@ -149,7 +149,8 @@ def _grey(image: Image.Image) -> Image.Image:
     """Mode L, on white. What Pillow alone would get wrong is seen to here."""
     tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     transparent = image.info.get("transparency")
-    coded = image.tile[0].args if getattr(image, "tile", None) else None  # how the file has the pixels, until decoded
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    coded = tiles[0].args if tiles else None  # how the file has the pixels, as long as they are not decoded
     if transparent is not None and coded in ("L;2", "L;4"):  # the pixels become 8 bits, and this does not
         image.info["transparency"] = transparent * (85 if coded == "L;2" else 17)
     if image.mode == "RGB" and transparent is not None and (coded == "RGB;16B" or max(transparent) > 255):
