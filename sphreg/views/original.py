@@ -259,14 +259,20 @@ class _Unpickler(pickle._Unpickler):
         for key, value in zip(items[::2], items[1::2], strict=True):
             entries[key] = value
 
-    def _set(self: Any) -> None:
-        raise UserError("it holds a set")
+    def _call(self: Any) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, _Name) or not isinstance(arguments, tuple):  # or the error would show them
+            raise ValueError("a call of what is no function")
+        self.append(function(*arguments))
+
+    def _other(self: Any) -> None:
+        raise UserError("it holds a set, or an object of a class")
 
     dispatch = pickle._Unpickler.dispatch | {
         pickle.EMPTY_DICT[0]: _empty,
         pickle.DICT[0]: _dictionary,
-        pickle.EMPTY_SET[0]: _set,
-        pickle.FROZENSET[0]: _set,
+        pickle.REDUCE[0]: _call,
+        **dict.fromkeys(b"".join([pickle.EMPTY_SET, pickle.FROZENSET, pickle.NEWOBJ, pickle.NEWOBJ_EX]), _other),
         # An array of bytes is read as bytes: room for it would be made for as many as the file says.
         pickle.BYTEARRAY8[0]: pickle._Unpickler.dispatch[pickle.BINBYTES8[0]],
     }
