@@ -1,8 +1,7 @@
 """The dataset card: what a packed dataset holds, as tables in Markdown, a curve and pictures, small enough for git."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -17,6 +16,7 @@ from sphreg.errors import UserError
 from sphreg.figures import dataset, png
 from sphreg.figures.sheet import sheet
 from sphreg.files import write_whole
+from sphreg.markdown import table
 from sphreg.views import Views
 
 LICENCES = {
@@ -32,6 +32,7 @@ SEED = 0  # of the choice of views for the pictures
 COLUMNS = 10  # views of each category
 MESH_VIEWS = 20  # as in the paper
 MAPS = 500  # maps of normals of each split that the shares of pixels are taken from
+TEXTS = [False, False]  # columns that are flush left
 SKIPPED = 10  # meshes that the card names; the index has all
 
 
@@ -171,7 +172,7 @@ def markdown(found: Dataset) -> str:
     info = found.info
     parts = [
         "### Source",
-        _table(["setting of the source", "value"], _source(found.source)),
+        table(["setting of the source", "value"], _source(found.source), TEXTS),
         LICENCES[found.source["source"]],
         "### Meshes, views and maps of normals",
         _counts(info["counts"], info["categories"]),
@@ -180,14 +181,14 @@ def markdown(found: Dataset) -> str:
         _sizes(found.index),
         "### Images",
         info["note"],
-        _table(["setting", "value"], _images(info)),
+        table(["setting", "value"], _images(info), TEXTS),
         "### Rotations and pixels",
         f"The object's pixels are those of up to {MAPS} maps of normals of each split.",
         _measured(found),
         "### Made with",
-        _table(["", "value"], [*info["engine"].items(), *info["software"].items()]),
+        table(["", "value"], [*info["engine"].items(), *info["software"].items()], TEXTS),
         "### Files",
-        _table(["file", "bytes"], found.sizes.items(), "r"),
+        table(["file", "bytes"], found.sizes.items()),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -216,7 +217,7 @@ def _counts(counts: Mapping[str, Any], categories: Sequence[str]) -> str:
     kinds = [(split, kind) for split in counts for kind in ("meshes", "views", "normals")]
     rows = [[category, *(counts[split][category][kind] for split, kind in kinds)] for category in categories]
     rows.append(["all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])])
-    return _table(["category", *(f"{kind}, {split}" for split, kind in kinds)], rows, "r")
+    return table(["category", *(f"{kind}, {split}" for split, kind in kinds)], rows)
 
 
 def _left_out(index: pd.DataFrame) -> str:
@@ -226,7 +227,7 @@ def _left_out(index: pd.DataFrame) -> str:
     title = f"Meshes of the source that were left out: {len(bad):,} of {len(index):,}"
     if len(bad) > SKIPPED:
         title += f"; `data/meshes/index.csv` has all, here are {SKIPPED}"
-    return f"{title}:\n\n{_table(['file', 'reason'], bad[['source', 'problem']][:SKIPPED].to_numpy().tolist())}"
+    return f"{title}:\n\n{table(['file', 'reason'], bad[['source', 'problem']][:SKIPPED].to_numpy().tolist(), TEXTS)}"
 
 
 def _sizes(index: pd.DataFrame) -> str:
@@ -234,7 +235,7 @@ def _sizes(index: pd.DataFrame) -> str:
     groups = [*used.groupby("category"), ("all", used)]
     columns = [(part, of) for part in ("faces", "vertices") for of in ("min", "median", "max")]
     rows = [[str(category), *(float(rows[part].agg(of)) for part, of in columns)] for category, rows in groups]
-    return _table(["category", *(f"{part}, {of}" for part, of in columns)], rows, "r")
+    return table(["category", *(f"{part}, {of}" for part, of in columns)], rows)
 
 
 def _images(info: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -261,18 +262,4 @@ def _measured(found: Dataset) -> str:
         rows.append([split, *degrees, *("" if np.isnan(share) else f"{share:.2%}" for share in shares)])
     rows.append(["uniform rotations", *(f"{np.degrees(value):.2f}°" for value in (HAAR_MEAN, HAAR_MEDIAN)), "", ""])
     pixels = "pixels of the object", "of these, n_z < 0"
-    return _table(["split", "mean rotation angle", "median rotation angle", *pixels], rows, "r")
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[Any]], align: str = "l") -> str:
-    """A table in Markdown; with `align="r"` all columns but the first are flush right."""
-    rule = ["---", *["---:" if align == "r" else "---"] * (len(heading) - 1)]
-    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in [heading, rule, *rows])
-
-
-def _cell(value: Any) -> str:
-    """A number with its thousands apart, or a text of which nothing is taken for Markdown, HTML or a formula."""
-    if isinstance(value, int | float):
-        return f"{value:,.1f}".removesuffix(".0")
-    text = " ".join(str(value).split())
-    return re.sub(r"[\\`*\[\]<>|~&$]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)
+    return table(["split", "mean rotation angle", "median rotation angle", *pixels], rows)

@@ -22,6 +22,7 @@ from sphreg.comparison_tables import EXPLANATION, OTHERS, data_sentence, pair_ta
 from sphreg.errors import UserError
 from sphreg.experiments import fetch, find_runs
 from sphreg.files import write_whole
+from sphreg.markdown import code, escape
 from sphreg.page import write_page
 from sphreg.page.study import study
 from sphreg.runs import WORKSPACE, distinct
@@ -73,12 +74,12 @@ def read(
 def markdown(found: Mapping[str, Comparison], notes: Sequence[str], command: str) -> str:
     """Of each task the rows, the pairs and what others published, and what a reader has to know."""
     infos = [info for comparison in found.values() for info in comparison.infos]
-    parts = [f"Written by `{command}`. {data_sentence(infos)}", " ".join(EXPLANATION)]
+    parts = [f"Written by {code(command)}. {escape(data_sentence(infos))}", " ".join(EXPLANATION)]
     for task, comparison in found.items():
         pairs = pair_table(comparison, PAIRED[task])
-        parts += [row_table(comparison).markdown, *([pairs.markdown] if pairs else []), *comparison.notes]
+        parts += [row_table(comparison).markdown, *([pairs.markdown] if pairs else []), *map(escape, comparison.notes)]
         parts += [OTHERS, *(table.markdown for table in published_tables(task))]
-    return "\n\n".join([*parts, *notes]) + "\n"
+    return "\n\n".join([*parts, *map(escape, notes)]) + "\n"
 
 
 def records(found: Mapping[str, Comparison]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from sphreg.comparison import Comparison, Difference, Estimate, Pair, Row
+from sphreg.markdown import Markup, escape, table
 from sphreg.published import STATUS, published
 from sphreg.statistics import FLIPS, RESAMPLES
 
@@ -53,12 +54,12 @@ class Table:
     @property
     def markdown(self) -> str:
         """With the caption as the heading of the first column."""
-        headings = [self.caption, *self.frame.columns[1:]]
-        lines = [headings, ["---:" if numeric else "---" for numeric in self.numeric]]
+        rows, numeric = [], self.numeric
         for place, row in enumerate(self.frame.itertuples(index=False, name=None)):
             cells = [cell.replace("\n[", " [").replace("\n", ", ") for cell in row]
-            lines.append([f"**{cell}**" if (place, i) in self.strong else cell for i, cell in enumerate(cells)])
-        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+            marked = [Markup(cell) if i and numeric[i] else escape(cell) for i, cell in enumerate(cells)]
+            rows.append([Markup(f"**{cell}**") if (place, i) in self.strong else cell for i, cell in enumerate(marked)])
+        return table([self.caption, *self.frame.columns[1:]], rows, numeric)
 
 
 def row_table(comparison: Comparison) -> Table:

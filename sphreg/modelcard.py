@@ -1,12 +1,13 @@
 """The model card: what a model was trained on, how well it does, what its answers mean, and how to use it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sphreg.config import RotationTraining
 from sphreg.files import write_whole
+from sphreg.markdown import Markup, code, escape, table
 from sphreg.metrics import Scores
 from sphreg.model import ModelConfig
 
@@ -62,21 +63,22 @@ def card(config: ModelConfig, folder: str, weights: str, info: Mapping[str, Any]
     ]
     total = ["all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])]
     which = {"last": "of the last epoch", "best": "of the epoch that was best on the held-out meshes"}[weights]
+    file = code(f"{folder}/{weights}.safetensors")
     parts = [
         f"# `{config.head}` for {config.task}",
-        f"It predicts {PREDICTS[config.task]}. The weights are those {which}: `{folder}/{weights}.safetensors`.",
+        f"It predicts {PREDICTS[config.task]}. The weights are those {which}: {file}.",
         "## Use",
         f"```python\n{_use(config, folder, weights)}\n```",
         "## Training",
-        f"{info['note']} Meshes: {info['source']}. Images: {render['size']} x {render['size']} pixels, grey, with a "
-        f"field of view of {render['fov_deg']:g} degrees, drawn with {info['engine']['engine']}. "
+        f"{info['note']} Meshes: {escape(info['source'])}. Images: {render['size']} x {render['size']} pixels, grey, "
+        f"with a field of view of {render['fov_deg']:g} degrees, drawn with {escape(info['engine']['engine'])}. "
         f"{100 * config.train.validation:g} % of the training meshes of each category were held out, to tell the "
         "best weights. The card of the dataset, `metrics/dataset/card.md`, says more, also under which licence the "
         "meshes are.",
-        _table(
+        table(
             ["category", *(f"{what}, {split}" for split in info["counts"] for what in ("meshes", kind))], [*rows, total]
         ),
-        _table(["setting", "value"], _settings(config)),
+        table(["setting", "value"], _settings(config)),
         "## Metrics",
         f"On the split `test`: all its {total[-1]:,} images{' with normals' * (kind == 'normals')}, of {total[-2]:,} "
         "meshes that the training did not have. Errors are angles in degrees; accuracies are fractions from 0 to 1, of "
@@ -101,9 +103,9 @@ def _use(config: ModelConfig, folder: str, weights: str) -> str:
     return f'import sphreg\n{load}\n{name} = model.predict(["view.png"]{category})'
 
 
-def _settings(config: ModelConfig) -> list[tuple[str, str]]:
+def _settings(config: ModelConfig) -> list[tuple[Markup, Markup]]:
     settings = {"seed": config.seed, **config.train.model_dump(), **config.head_settings}
-    return [(f"`{name}`", f"`{json.dumps(value, ensure_ascii=False)}`") for name, value in settings.items()]
+    return [(code(name), code(json.dumps(value, ensure_ascii=False))) for name, value in settings.items()]
 
 
 def _metrics(scores: Scores) -> str:
@@ -112,7 +114,7 @@ def _metrics(scores: Scores) -> str:
         [OVERALL.get(category, category), *(f"{metrics[name]:.{2 if name.endswith('_deg') else 3}f}" for name in names)]
         for category, metrics in scores.items()
     ]
-    return _table(["category", *(f"`{name}`" for name in names)], rows)
+    return table(["category", *map(code, names)], rows)
 
 
 def _limits(config: ModelConfig) -> Iterator[str]:
@@ -133,9 +135,3 @@ def _per_category(config: ModelConfig) -> bool:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    rule = ["---", *["---:"] * (len(heading) - 1)]
-    cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [heading, rule, *cells])

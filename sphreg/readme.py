@@ -4,6 +4,7 @@ A part called NAME stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 """
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -29,13 +30,15 @@ def filled(document: str, name: str, part: str) -> str:
     """The text `document` with `part` between the markers of this name, instead of what stands there.
 
     Raises:
-        UserError: there is not one start and, after it, one end; the reason alone.
+        UserError: there is not one start and, after it, one end, or the part holds a marker; the reason alone.
     """
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, _, rest = document.partition(start)
     _, found, after = rest.partition(end)
     if not found or start in rest or end in before + after:
         raise UserError(f"there has to be one {start} and one {end} after it")
+    if marker := re.search("<!-- /?[a-z]+ -->", part):
+        raise UserError(f"the part {name} holds the marker {marker[0]}, allowed: text without markers")
     return f"{before}{start}\n\n{part.strip()}\n\n{end}{after}"
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from sphreg import markdown
 from sphreg.errors import UserError
 from sphreg.files import write_whole
+from sphreg.markdown import Markup, escape
 from sphreg.metrics import Metrics, fifth
 from sphreg.summary import FIFTH, TRACKED, read_scores, rounded, tracked
 
@@ -41,8 +43,8 @@ def table(results: Path, heads: Sequence[str], tasks: Sequence[str], data: Path,
     info = json.loads((data / "info.json").read_text(encoding="utf-8"))
     size = info["render"]["size"]
     caption = (
-        f"Meshes: {info['source']}; categories {', '.join(info['categories'])}; images of {size} x {size} pixels; one "
-        "seed; best values in bold. "
+        f"Meshes: {escape(info['source'])}; categories {escape(', '.join(info['categories']))}; images of {size} x "
+        f"{size} pixels; one seed; best values in bold. "
         "Rotation and viewpoint: means over the categories of their medians and accuracies, on all test images and on "
         "a random fifth of them, drawn once for all heads: the original scored its rotations on a fifth, later papers "
         "on all. Normals: over all pixels. Acc@x: the fraction of errors below x."
@@ -55,7 +57,8 @@ def table(results: Path, heads: Sequence[str], tasks: Sequence[str], data: Path,
             rows += _cells(
                 task, {f"{head}, {images_fifth[task]:,} of them": scores_fifth[task][head] for head in heads}
             )
-        parts.append(_markdown(task, images[task], rows))
+        heading = [f"{task}, {images[task]:,} test images", *map(_heading, TRACKED[task])]
+        parts.append(markdown.table(heading, rows))
     document = {"note": note, "seeds": 1, "test_images": images, "scores": _rounded(scores)}
     document["fifth"] = {"test_images": images_fifth, "scores": _rounded(scores_fifth)}
     write_whole(out / "table.md", ("\n\n".join(parts) + "\n").encode())
@@ -79,21 +82,14 @@ def _rounded(scores: Mapping[str, Mapping[str, Metrics]]) -> dict[str, dict[str,
 
 def _cells(task: str, scores: Mapping[str, Metrics]) -> list[list[str]]:
     """A row for each of `scores`, the best of a column in bold. Values that look alike are equally good."""
-    columns = [list(scores)]
+    columns: list[list[str]] = [list(scores)]
     for metric in TRACKED[task]:
         decimals, best = (2, min) if metric.endswith("_deg") else (3, max)
         values = [round(metrics[metric], decimals) for metrics in scores.values()]
-        texts = [f"{value:.{decimals}f}" for value in values]
-        columns.append(
-            [f"**{text}**" if value == best(values) else text for value, text in zip(values, texts, strict=True)]
-        )
+        texts = [Markup(f"{value:.{decimals}f}") for value in values]
+        shown = zip(values, texts, strict=True)
+        columns.append([Markup(f"**{text}**") if value == best(values) else text for value, text in shown])
     return [list(row) for row in zip(*columns, strict=True)]
-
-
-def _markdown(task: str, images: int, rows: Sequence[Sequence[str]]) -> str:
-    metrics = TRACKED[task]
-    head = [f"{task}, {images:,} test images", *map(_heading, metrics)], ["---", *["---:"] * len(metrics)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (*head, *rows))
 
 
 def _heading(metric: str) -> str:

@@ -24,7 +24,7 @@ from sphreg.errors import UserError
 from sphreg.model import Model
 from sphreg.predict import Predictor, images, load
 from sphreg.predict.__main__ import main
-from sphreg.predict.images import LARGEST, single_images, square
+from sphreg.predict.images import FORMATS, LARGEST, single_images, square
 from sphreg.predict.rotations import Rotations
 from sphreg.render.camera import decode_normals
 from sphreg.samples import Batch
@@ -404,15 +404,16 @@ class TestNormals:
         assert [normals.shape for normals in maps] == [(8, 12, 3), (20, 6, 3), (5, 5, 3)]
 
 
+UNKNOWN = f"not one of the formats {', '.join(FORMATS)}"
 SENTENCES = {
     "missing": "missing.png: there is no such file.",
-    "text": "text.png: it is no image that can be used (none that Pillow knows).",
-    "empty": "empty.png: it is no image that can be used (none that Pillow knows).",
+    "text": f"text.png: it is no image that can be used ({UNKNOWN}).",
+    "empty": f"empty.png: it is no image that can be used ({UNKNOWN}).",
     "cut": "cut.png: it is no image that can be used (",
-    "folder": ": it is no image that can be used ([Errno 21] Is a directory",
+    "folder": ": it is no image that can be used (it is no regular file).",
     "float": "float.tif: it is no image that can be used (its pixels are numbers of 32 bits, mode F, allowed: 8 or "
     "16 bits).",
-    "long": "long.png: it is no image that can be used (16385 x 1 pixels, allowed: up to 16,384 each way).",
+    "long": "long.png: it is no image that can be used (13001 x 1 pixels, allowed: up to 13,000 each way).",
 }
 
 
@@ -623,7 +624,7 @@ class TestProgram:
         (tmp_path / "b.png").write_text("no image")
         assert main([str(models / "sexp-shared"), *paths, "--out", str(tmp_path / "rows.json")]) == 1
         said = capsys.readouterr()
-        assert said.err == f"{paths[1]}: it is no image that can be used (none that Pillow knows).\n"
+        assert said.err == f"{paths[1]}: it is no image that can be used ({UNKNOWN}).\n"
         assert [row["file"] for row in json.loads((tmp_path / "rows.json").read_text())] == [paths[0], paths[2]]
         assert main([str(models / "sexp-normals"), *paths, "--out", str(tmp_path / "maps")]) == 1
         assert sorted(file.name for file in (tmp_path / "maps").iterdir()) == ["a.normals.png", "c.normals.png"]
@@ -700,6 +701,55 @@ class TestProgram:
         assert said.err.startswith(filled(sentence))
         assert said.err.count("\n") == 1
         assert sorted(tmp_path.rglob("*")) == before
+
+    @pytest.mark.parametrize("form", ["json", "csv"])
+    def test_names_come_back_as_they_are(
+        self, models: Path, tmp_path: Path, form: str, capfdbinary: pytest.CaptureFixture[bytes]
+    ) -> None:
+        names = [
+            b"a,b",
+            b'"',
+            b"'",
+            b"a\nb",
+            b"a\rb",
+            b"a\r\nb",
+            b"\x1b[31m",
+            b"\xff\xfe",
+            "ü".encode(),
+            b" a ",
+            b"=1+1",
+        ]
+        paths = [os.fsdecode(os.fsencode(tmp_path) + b"/" + name) for name in names]
+        for path in paths:
+            Image.fromarray(pictures(1)[0]).save(path, "PNG")
+        broken = f"{tmp_path}/\x1b[2J\n\udcff"
+        command = [str(models / "sexp-shared"), *paths, broken, "--format", form]
+        assert main([*command, "--out", str(tmp_path / "rows")]) == 1
+        sentence = rf"{tmp_path}/\x1b[2J\n\udcff: there is no such file." + "\n"
+        assert capfdbinary.readouterr() == (b"", sentence.encode())
+        assert main(command) == 1
+        said = capfdbinary.readouterr()
+        assert said.out == (tmp_path / "rows").read_bytes()
+        text = said.out.decode(errors="surrogateescape")
+        rows = json.loads(text) if form == "json" else list(csv.DictReader(io.StringIO(text, newline="")))
+        assert [row["file"] for row in rows] == paths
+
+    def test_maps_of_names_of_any_bytes(
+        self, models: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+    ) -> None:
+        path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
+        Image.fromarray(pictures(1)[0]).save(path, "PNG")
+        assert main([str(models / "sexp-normals"), path, "--out", str(tmp_path / "maps")]) == 0
+        assert capfdbinary.readouterr().out == os.fsencode(tmp_path) + b"/maps/\xff.normals.png\n"
+        assert os.listdir(os.fsencode(tmp_path / "maps")) == [b"\xff.normals.png"]
+
+    def test_what_a_launcher_left_in_the_environment_is_not_waited_for(self, models: Path, paths: list[str]) -> None:
+        command = [sys.executable, "-m", "sphreg.predict", str(models / "sexp-shared"), *paths, "--format", "csv"]
+        launched = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+        environment = os.environ | launched | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert len(ended.stdout.splitlines()) == 4
 
     def test_as_a_person_runs_it(self, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "sphreg.predict", str(tmp_path), "a.png"]

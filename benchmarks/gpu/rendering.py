@@ -18,6 +18,7 @@ from sphreg.config import Render
 from sphreg.cores import available
 from sphreg.errors import UserError
 from sphreg.furniture import CATEGORIES
+from sphreg.markdown import escape
 from sphreg.meshes import encode_normalised
 from sphreg.render.engine import choose_engine
 from sphreg.render.work import Job, render_mesh, software
@@ -71,7 +72,7 @@ def rendered(setting: Setting, what: str, variables: dict[str, str], cores: int)
         try:
             engine = pool.submit(choose_engine, settings.engine).result()
         except (UserError, BrokenProcessPool) as error:
-            return ["", "", "", str(error).replace("|", "/")]
+            return ["", "", "", escape(error)]
         job = Job(settings, engine, software())
         # One that is done early may take another's turn.
         list(pool.map(work, [job] * 2 * cores, [seconds / 4] * 2 * cores))

@@ -7,6 +7,7 @@ from pathlib import Path
 from sphreg.figures import png
 from sphreg.figures.teaser import teaser, teaser_views
 from sphreg.files import write_whole
+from sphreg.markdown import escape
 from sphreg.page.gallery import draw
 from sphreg.page.pictures import Picture
 from sphreg.page.results import cdf
@@ -45,9 +46,8 @@ def _line(shown: Sequence[Picture], out: Path, task: str = "") -> str:
     """Write some pictures; Markdown with all of them side by side, and their captions below."""
     for picture in shown:
         write_whole(out / f"{picture.name}.png", png(picture.figure))
-    texts = [picture.text.replace("[", "(").replace("]", ")") for picture in shown]
-    images = [f"![{text}]({(out / picture.name).as_posix()}.png)" for text, picture in zip(texts, shown, strict=True)]
-    return f"{' '.join(images)}\n\n*{task}{' '.join(picture.caption for picture in shown)}*\n"
+    images = [f"![{escape(picture.text)}]({(out / picture.name).as_posix()}.png)" for picture in shown]
+    return f"{' '.join(images)}\n\n*{task}{escape(' '.join(picture.caption for picture in shown))}*\n"
 
 
 def _teaser(study: Study) -> Picture:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate.utils import patch_environment
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
@@ -26,15 +27,18 @@ from sphreg.tasks.base import Pose
 
 BATCH = 32  # images that are in memory at once
 WEIGHTS = ("last", "best")
+# The environment of a process that was not launched with others: in one that was, Accelerate would wait for these.
+ALONE = {"LOCAL_RANK": -1} | dict.fromkeys(["WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"], 1)
 
 
 class Predictor:
     """A trained model that takes images as users have them.
 
-    An image is turned upright where its EXIF data say so, made grey as Pillow's mode L does, on white where it is
-    transparent, padded with white to a square, in whose middle it is, and resized, with antialiasing, to the size of
-    the images that the model was trained on. As in those, the object should be in the middle and fill the square
-    without being cut; see `sphreg.render.camera`. Of a file with several pictures the first one counts.
+    An image is turned upright where its EXIF data say so and are not broken, made grey as Pillow's mode L does, on
+    white where it is transparent, padded with white to a square, in whose middle it is, and resized, with antialiasing,
+    to the size of the images that the model was trained on. As in those, the object should be in the middle and fill
+    the square without being cut; see `sphreg.render.camera`. Of a file with several pictures the first one counts.
+    Colour profiles and gamma are left out of account.
 
     Attributes:
         model: network, task and head, on the GPU if there is one.
@@ -65,7 +69,8 @@ class Predictor:
         nothing.
 
         Args:
-            images: the path of a file that Pillow opens, an image of Pillow, or one or more of them as
+            images: the path of a file (AVIF, BMP, GIF, JPEG, JPEG 2000, PNG, PPM, TIFF or WebP, of 8 or 16 bits, and up
+                to 13,000 pixels each way; no pipe), an image of Pillow, or one or more of them as
 
                 - a NumPy array (h, w), (h, w, c), (n, h, w) or (n, h, w, c): if the last axis has 1, 3 or 4 entries,
                   these are the channels grey, RGB or RGBA;
@@ -164,6 +169,7 @@ def load(
         weights: `last`, or `best` by the held-out meshes.
         task: what it has to predict; None: any.
         device: auto, the GPU if there is one; cpu; or cuda. The first one that a process asks for stays its device.
+            It joins no other processes, also where a launcher such as torchrun left its environment.
 
     Raises:
         UserError: there is no such model, it cannot be read, its task is another, or there is no such device.
@@ -173,7 +179,8 @@ def load(
     file = Path(folder) / f"{weights}.safetensors"
     if not file.is_file():
         raise UserError(f"{file}: there is no such file, allowed: a folder with a trained model, as models/HEAD/TASK.")
-    model = Model.load(file, device)
+    with patch_environment(**ALONE):
+        model = Model.load(file, device)
     if task not in (None, model.config.task):
         raise UserError(f"{folder}: the task of this model is {model.config.task}, allowed here: {task}.")
     return Predictor(model, model.config.size)

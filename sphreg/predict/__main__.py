@@ -2,7 +2,8 @@
 
 Rows have the columns file, qw, qx, qy, qz, azimuth_deg, elevation_deg and tilt_deg, as JSON or CSV. Maps are files
 NAME.normals.png, in the colours of the dataset, or NAME.normals.npy, exact; their paths are printed. What is no image
-is said on standard error, and the status is then 1; the other images are predicted all the same.
+is said on standard error, and the status is then 1; the other images are predicted all the same. Names of files come
+back with the bytes that they have; where these are no UTF-8, JSON has them as os.fsdecode gives them.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import csv
 import io
 import json
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import chain
@@ -19,12 +21,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sphreg.errors import UserError
+from sphreg.errors import UserError, printable
 from sphreg.files import whole
 from sphreg.predict import Predictor, load
+from sphreg.predict.images import FORMATS
+from sphreg.program import program
 from sphreg.render.camera import encode_normals
 
 ROWS, MAPS = ("json", "csv"), ("png", "npy")  # the formats, the default first
+TEXT: Any = {"encoding": "utf-8", "errors": "surrogateescape"}  # with which any name of a file is written as it is
 COLUMNS = ("file", "qw", "qx", "qy", "qz", "azimuth_deg", "elevation_deg", "tilt_deg")
 
 
@@ -48,7 +53,7 @@ def predict(arguments: argparse.Namespace) -> bool:
     if out is not None and out.is_dir():
         raise UserError(f"--out is {out}, a folder, allowed: a file.")
     with whole(out) if out else nullcontext() as partial:
-        with partial.open("w", encoding="utf-8", newline="") if partial else nullcontext(sys.stdout) as file:
+        with partial.open("w", newline="", **TEXT) if partial else nullcontext(sys.stdout) as file:
             file.writelines(lines(answers, form))
         if len(bad) == len(arguments.images):  # what is in the file from earlier on stays
             raise UserError("No image could be read.")
@@ -64,7 +69,7 @@ def readable(
     def pairs() -> Iterator[tuple[str, Any]]:
         for path, answer in zip(images, answers, strict=True):
             if isinstance(answer, UserError):
-                print(answer, file=sys.stderr)
+                print(printable(str(answer)), file=sys.stderr)
                 bad.append(path)
             else:
                 yield path, answer
@@ -78,8 +83,8 @@ def lines(answers: Iterator[tuple[str, Any]], form: str) -> Iterator[str]:
     if form == "csv":
         for cells in chain([COLUMNS], (row.values() for row in rows)):
             line = io.StringIO()
-            csv.writer(line, lineterminator="\n").writerow(cells)
-            yield line.getvalue()
+            csv.writer(line).writerow(cells)  # which quotes what it ends lines with, "\r\n"
+            yield f"{line.getvalue()[:-2]}\n"
     else:
         yield "["
         for place, row in enumerate(rows):
@@ -116,15 +121,18 @@ def write_maps(answers: Iterator[tuple[str, Any]], places: dict[str, Path]) -> N
         print(places[image], flush=True)
 
 
+@program
 def main(argv: list[str] | None = None) -> int:
-    """Predict. What a user can mend is said in one sentence, with status 1."""
+    """Predict."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(**TEXT)
     parser = argparse.ArgumentParser(
         prog="python -m sphreg.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "model", type=Path, metavar="MODEL", help="the folder of a trained model, as models/sexp/rotation"
     )
-    parser.add_argument("images", nargs="*", metavar="IMAGE", help="files that Pillow opens")
+    parser.add_argument("images", nargs="*", metavar="IMAGE", help=f"files: {', '.join(FORMATS)}")
     parser.add_argument("--category", metavar="NAME", help="of all images; for a model with outputs per category")
     parser.add_argument("--format", help=f"{' or '.join(ROWS)}; for maps of normals {' or '.join(MAPS)}")
     parser.add_argument("--out", type=Path, help="a file for the rows (default: they are printed), a folder for maps")
@@ -134,11 +142,9 @@ def main(argv: list[str] | None = None) -> int:
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: a GPU if there is one)"
     )
     arguments = parser.parse_intermixed_args(argv)
-    try:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of damage that it gets over, and of large images
         return int(not predict(arguments))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
 
 
 if __name__ == "__main__":

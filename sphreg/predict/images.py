@@ -1,5 +1,7 @@
 """Images as users have them, brought to the squares that a model was trained on, and maps brought back."""
 
+import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from os import PathLike, fspath
@@ -7,20 +9,31 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
-from sphreg.errors import UserError
+from sphreg.errors import UserError, printable
 
 Source = str | PathLike[str] | Image.Image | np.ndarray | Tensor
 Images = Source | Iterable[Source]
 Single = str | Image.Image | np.ndarray  # a path, or an image (h, w) or (h, w, c)
 
 CHANNELS = (1, 3, 4)  # grey, RGB, RGBA
-LARGEST = 16_384  # pixels of a side: padded to a square such an image takes 256 MB
+# What files may be. Pillow knows others, one of which, EPS, it has drawn by Ghostscript, as a program.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+LARGEST = 13_000  # pixels of a side: padded to a square such an image takes 169 MB. From 179 million on Pillow refuses
 # Of views drawn at 224 and 300 pixels, Lanczos changes what a model for 64 predicts by a median of 3 degrees, and the
 # bilinear filter by 6; given to the network as they are, their predictions are as good as chance.
 FILTER = Image.Resampling.LANCZOS
+TURNS = {  # by the orientation in EXIF data
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class Square(NamedTuple):
@@ -66,8 +79,7 @@ def shape(image: Single) -> tuple[int, int]:
     if isinstance(image, np.ndarray):
         return image.shape[0], image.shape[1]
     with _opened(image) as opened:
-        turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-        return (opened.width, opened.height) if turned else (opened.height, opened.width)
+        return (opened.width, opened.height) if _orientation(opened) >= 5 else (opened.height, opened.width)
 
 
 def square(image: Single, size: int) -> Square:
@@ -77,7 +89,9 @@ def square(image: Single, size: int) -> Square:
         UserError: there is no such file, it is no image, or it is too large.
     """
     with _opened(image) as opened:
-        upright = _grey(ImageOps.exif_transpose(opened))
+        upright, orientation = _grey(opened), _orientation(opened)
+    if orientation in TURNS:
+        upright = upright.transpose(TURNS[orientation])
     width, height = upright.size
     side = max(width, height)
     padded = Image.new("L", (side, side), "white")
@@ -90,26 +104,71 @@ def _opened(image: Single) -> Iterator[Image.Image]:
     """The image, opened but maybe not yet decoded; what goes wrong with it, also while decoding, names it."""
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image if image.dtype == np.uint8 else np.rint(image * 255.0).astype(np.uint8))
-    name = image if isinstance(image, str) else getattr(image, "filename", None) or "an image"
+    name = printable(image if isinstance(image, str) else getattr(image, "filename", None) or "an image")
     try:
-        with Image.open(image) if isinstance(image, str) else nullcontext(image) as opened:
+        with _opened_file(image) if isinstance(image, str) else nullcontext(image) as opened:
             if max(opened.size) > LARGEST:
                 raise UserError(f"{opened.width} x {opened.height} pixels, allowed: up to {LARGEST:,} each way")
             yield opened
     except FileNotFoundError:
         raise UserError(f"{name}: there is no such file.") from None
     except Exception as error:  # the decoders of damaged files raise errors of a dozen kinds
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = "none that Pillow knows" if unknown else str(error) or type(error).__name__
+        match error:
+            case UnidentifiedImageError():
+                reason = f"not one of the formats {', '.join(FORMATS)}"
+            case Image.DecompressionBombError():
+                reason = f"too many pixels, allowed: up to {LARGEST:,} each way"
+            case OSError(strerror=str(strerror)):
+                reason = strerror
+            case _:
+                reason = str(error) or type(error).__name__
         raise UserError(f"{name}: it is no image that can be used ({' '.join(reason.split())}).") from None
 
 
+@contextmanager
+def _opened_file(path: str) -> Iterator[Image.Image]:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise UserError("it is no regular file")  # to open a pipe may take for ever
+    # Of a path Pillow maps an uncompressed TIFF into memory, which scrambles it where it is to be turned by 90 degrees.
+    with open(path, "rb") as file, Image.open(file, formats=FORMATS) as opened:
+        yield opened
+
+
+def _orientation(image: Image.Image) -> int:
+    """How to turn an image, a key of TURNS; or 1, not at all, as where its EXIF data are broken."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # which Pillow turns while it decodes
+        return 1
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # these, too, are of a dozen kinds
+        return 1
+    return int(orientation) if orientation in TURNS else 1
+
+
 def _grey(image: Image.Image) -> Image.Image:
-    """Mode L. Pillow alone would show what is below transparent pixels, and clip 16 bits."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    """Mode L, on white. What Pillow alone would get wrong is seen to here."""
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    transparent = image.info.get("transparency")
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    coded = tiles[0].args if tiles else None  # how the file has the pixels, as long as they are not decoded
+    if transparent is not None and coded in ("L;2", "L;4"):  # the pixels become 8 bits, and this does not
+        image.info["transparency"] = transparent * (85 if coded == "L;2" else 17)
+    if image.mode == "RGB" and transparent is not None and (coded == "RGB;16B" or max(transparent) > 255):
+        raise UserError("16 bits a colour, one of them transparent, allowed: an alpha channel, or 8 bits")
+    if 2 in tags.get(TiffImagePlugin.SAMPLEFORMAT, ()):
+        raise UserError("its pixels are signed numbers, allowed: unsigned ones")
+    if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):  # of PGM, which Pillow scales
+        white = 4095 if tags.get(TiffImagePlugin.BITSPERSAMPLE) == (12,) else 65535
+        greys = np.rint(np.arange(65536).clip(max=white) / (white / 255)).astype(np.uint8)
+        if tags and tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) == 0:
+            greys = 255 - greys
+        if transparent is not None:
+            greys[transparent] = 255
+        return Image.fromarray(greys[np.asarray(image)])
     if image.mode in ("I", "F"):
         raise UserError(f"its pixels are numbers of 32 bits, mode {image.mode}, allowed: 8 or 16 bits")
+    if image.mode in ("La", "LAB"):  # which are converted to few other modes
+        image = image.convert({"La": "LA", "LAB": "RGB"}[image.mode])
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert("L")

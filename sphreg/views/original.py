@@ -3,9 +3,11 @@
 `test_20V.Rawjpg.lmdb/data.mdb` holds JPEGs in colour by keys such as `bathtub_0107.v001`. `viewID2quat.pkl`, in that
 folder or the one above it, is a dictionary from key to quaternion with the scalar first. A pickle is a program; this
 one comes from a stranger, so what it asks for is never looked up and never called: the few names that arrays need
-stand for functions and classes of this module, which keep data and do nothing else.
+stand for functions and classes of this module, which keep data and do nothing else. Nothing in it takes more memory or
+time than its bytes do.
 """
 
+import io
 import pickle
 import re
 import sys
@@ -19,10 +21,12 @@ import simplejpeg
 from jaxtyping import Float64, UInt8
 
 from sphreg.errors import UserError
+from sphreg.reading import reading
 from sphreg.views import Views
 
 ROTATIONS = "viewID2quat.pkl"
-ALLOWED = "arrays of numbers, numbers, strings, bytes, lists, tuples and dictionaries"
+ALLOWED = "arrays of numbers, numbers, strings, bytes, lists, tuples and dictionaries with texts as keys"
+LONGEST = 4 * 8  # bytes of the array of a rotation
 
 
 class OriginalViews:
@@ -90,15 +94,11 @@ def read_quaternions(path: Path) -> dict[str, Float64[np.ndarray, "4"]]:
     Raises:
         UserError: it is damaged, it holds what it must not, or something in it is no rotation.
     """
-    try:
-        with path.open("rb") as file:
-            content = _Unpickler(file, encoding="latin1").load()  # as numpy asks for in pickles of Python 2
-    except OSError as error:
-        raise UserError(f"{path}: it cannot be read ({error.strerror}).") from None
-    except UserError as error:
-        raise UserError(f"{path}: {error}, allowed: {ALLOWED}.") from None
-    except Exception as error:  # a damaged pickle may raise anything
-        raise UserError(f"{path}: it is no pickle, or is damaged ({str(error)!r:.99}).") from None
+    with reading(path, "a pickle"):
+        try:
+            content = _Unpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()  # as numpy asks of Python 2
+        except UserError as error:
+            raise UserError(f"{path}: {error}, allowed: {ALLOWED}.") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: it holds no dictionary, allowed: a quaternion for each key.")
     rows = []
@@ -106,8 +106,6 @@ def read_quaternions(path: Path) -> dict[str, Float64[np.ndarray, "4"]]:
         values = value.values if isinstance(value, _Array) else value
         row = values if isinstance(values, list | tuple) else []
         numbers = [number for number in row if _is_finite(number)]
-        if not isinstance(key, str):
-            raise UserError(f"{path}: a key is of type {type(key).__name__}, allowed: text.")
         if not len(numbers) == len(row) == 4 or not any(numbers):
             raise UserError(f"{path}: {key!r:.99} has no rotation, allowed: four finite numbers that are not all zero.")
         rows.append(numbers)
@@ -126,7 +124,9 @@ class _Dtype:
     """Stands for `numpy.dtype`, of numbers only."""
 
     def __init__(self, code: Any, *flags: Any) -> None:
-        if not isinstance(code, str) or not re.fullmatch("[iu][1248]|f[248]", code):
+        if not isinstance(code, str):  # what it is instead may have no end when it is shown
+            raise UserError(f"it holds an array of what a {type(code).__name__} says")
+        if not re.fullmatch("[iu][1248]|f[248]", code):
             raise UserError(f"it holds an array of {code!r:.99}")
         self.numpy = np.dtype(code)
 
@@ -138,19 +138,21 @@ class _Dtype:
 
 
 class _Array:
-    """Stands for an array, which the state fills; its values are a number, a list of numbers, or lists of lists."""
+    """Stands for an array, which the state fills; its values are a list of numbers, or None if it is no rotation."""
 
-    values: Any = None
+    values: list[Any] | None = None
 
     def __setstate__(self, state: Any) -> None:
-        _, shape, dtype, fortran, content = state
-        self.values = _values(content, dtype, shape, "F" if fortran else "C")
+        _, shape, dtype, _, content = state
+        self.values = _numbers(content, dtype) if shape == (4,) else None
 
 
-def _values(content: Any, dtype: Any, shape: Any, order: Any) -> Any:
-    if isinstance(content, str):  # of Python 2
-        content = content.encode("latin1")
-    return np.frombuffer(content, dtype.numpy).reshape(shape, order=order).tolist()
+def _numbers(content: Any, dtype: Any) -> list[Any]:
+    """Those that bytes, or a string of Python 2, stand for; none where they are too many."""
+    if len(content) > LONGEST:
+        return []
+    numbers: list[Any] = np.frombuffer(_encode(content) if isinstance(content, str) else content, dtype.numpy).tolist()
+    return numbers
 
 
 def _reconstruct(*arguments: Any) -> _Array:
@@ -158,23 +160,24 @@ def _reconstruct(*arguments: Any) -> _Array:
     return _Array()
 
 
-def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any, *axes: Any) -> _Array:
+def _frombuffer(content: Any, dtype: Any, shape: Any, *order: Any) -> _Array:
     """`numpy.core.numeric._frombuffer`: an array of protocol 5."""
     array = _Array()
-    array.values = _values(content, dtype, shape, order)
+    array.__setstate__((None, shape, dtype, order, content))
     return array
 
 
 def _scalar(dtype: Any, content: Any) -> Any:
     """`numpy.core.multiarray.scalar`: one number."""
-    return _values(content, dtype, (), "C")
+    (number,) = _numbers(content, dtype)
+    return number
 
 
-def _encode(text: Any, encoding: Any) -> bytes:
-    """`_codecs.encode`: bytes, in the protocols that have none."""
+def _encode(text: Any, encoding: Any = "latin1") -> bytes:
+    """`_codecs.encode`: bytes, in the protocols that have none; of what is too long for an array the beginning."""
     if encoding != "latin1":
         raise ValueError("bytes in an unknown encoding")
-    return str.encode(text, "latin1")
+    return str.encode(text[: LONGEST + 1], "latin1")
 
 
 class _Name:
@@ -203,8 +206,22 @@ for _package in "numpy.core", "numpy._core":  # of numpy 1 and 2
     _FUNCTIONS[f"{_package}.numeric._frombuffer"] = _frombuffer
 
 
-class _Unpickler(pickle.Unpickler):
-    """Builds arrays, numbers, strings, bytes, lists, tuples and dictionaries."""
+class _Entries(dict[str, Any]):
+    """A dictionary. Keys of other types may take time without end, such as tuples of tuples."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not isinstance(key, str):
+            raise UserError(f"a key is of type {type(key).__name__}")
+        super().__setitem__(key, value)
+
+
+class _Unpickler(pickle._Unpickler):
+    """Builds arrays, numbers, strings, bytes, lists, tuples and dictionaries.
+
+    The unpickler in C would take memory for as many objects as a few bytes say that there are.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         """Nothing is imported.
@@ -224,3 +241,38 @@ class _Unpickler(pickle.Unpickler):
             UserError: always.
         """
         raise UserError("it asks for an object outside of it")
+
+    def get_extension(self, code: int) -> None:
+        """Nor is there a register of names.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError("it asks for an extension")
+
+    def _empty(self: Any) -> None:
+        self.append(_Entries())
+
+    def _dictionary(self: Any) -> None:
+        items = self.pop_mark()
+        self.append(entries := _Entries())
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            entries[key] = value
+
+    def _call(self: Any) -> None:
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if not isinstance(function, _Name) or not isinstance(arguments, tuple):  # or the error would show them
+            raise ValueError("a call of what is no function")
+        self.append(function(*arguments))
+
+    def _other(self: Any) -> None:
+        raise UserError("it holds a set, or an object of a class")
+
+    dispatch = pickle._Unpickler.dispatch | {
+        pickle.EMPTY_DICT[0]: _empty,
+        pickle.DICT[0]: _dictionary,
+        pickle.REDUCE[0]: _call,
+        **dict.fromkeys(b"".join([pickle.EMPTY_SET, pickle.FROZENSET, pickle.NEWOBJ, pickle.NEWOBJ_EX]), _other),
+        # An array of bytes is read as bytes: room for it would be made for as many as the file says.
+        pickle.BYTEARRAY8[0]: pickle._Unpickler.dispatch[pickle.BINBYTES8[0]],
+    }
