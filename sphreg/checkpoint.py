@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
+from sphreg.checksums import read_checksums
 from sphreg.errors import UserError
 from sphreg.files import whole
 from sphreg.model import ModelConfig
@@ -25,9 +26,10 @@ def fingerprint(config: ModelConfig, samples: Samples) -> str:
     """A checksum of all that the weights depend on: settings, images and their truth, the code of sphreg, torch."""
     checksum = hashlib.sha256(f"{config.model_dump_json()} torch {torch.__version__}".encode())
     checksum.update(pd.util.hash_pandas_object(samples.table).to_numpy().tobytes())
+    known = read_checksums(samples.images.path.parent)  # which the files were held against when they were opened
     for views in samples.images, samples.normals:
         if views is not None:
-            checksum.update(_digest(views.path))
+            checksum.update(known[views.path.name].encode())
     if config.train.weights not in (None, "imagenet"):
         checksum.update(_digest(Path(config.train.weights)))
     modules = {name: module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "sphreg"}

@@ -1,7 +1,7 @@
 """Checksums of what a stage stores and another reads again, in the format that `sha256sum --check` knows."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sphreg.errors import UserError
@@ -40,6 +40,23 @@ def read_checksums(folder: Path) -> dict[str, str]:
         return {name: checksum for checksum, name in lines}
 
 
+def read_checked(folder: Path, name: str, known: Mapping[str, str]) -> bytes:
+    """The content of a file, which is what it was when it was written.
+
+    Args:
+        folder: holds it, and the checksums.
+        name: of the file, relative to the folder.
+        known: the checksums.
+
+    Raises:
+        UserError: it is missing or has changed.
+    """
+    with reading(folder / name, "a file"):
+        content = (folder / name).read_bytes()
+    _compare(folder, name, hashlib.sha256(content).hexdigest(), known)
+    return content
+
+
 def check(folder: Path, names: Iterable[str]) -> None:
     """See that files are what they were when they were written.
 
@@ -54,5 +71,9 @@ def check(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         with reading(folder / name, "a file"):
             found = digest(folder / name)
-        if found != known.get(name):
-            raise UserError(f"{folder / name}: it is not what was written ({folder / NAME}); make it again.")
+        _compare(folder, name, found, known)
+
+
+def _compare(folder: Path, name: str, found: str, known: Mapping[str, str]) -> None:
+    if found != known.get(name):
+        raise UserError(f"{folder / name}: it is not what was written ({folder / NAME}); make it again.")

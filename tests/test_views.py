@@ -43,7 +43,7 @@ def test_a_key_is_there_or_not(path):
     views = Views(path)
     assert "chair_0007.v003" in views
     assert "chair_0007.v050" not in views
-    with pytest.raises(KeyError, match=r"train\.lmdb has no view 'chair_0007\.v050'"):
+    with pytest.raises(UserError, match=r"train\.lmdb: it has no view 'chair_0007\.v050'\."):
         views["chair_0007.v050"]
 
 
