@@ -36,6 +36,7 @@ from sphreg.render.sampling import rotations
 from sphreg.runs import Run
 from sphreg.split import views_table
 from sphreg.statistics import RESAMPLES, pixel_draws, pose_draws, resample
+from sphreg.viewpoints import viewpoint_angles
 from sphreg.views import write_views
 
 MESHES, VIEWS, SIZE, EPOCHS = 908, 20, 224, 150  # of the test set of ModelNet10-SO3, and of the paper's training

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import RootModel
+from pydantic import RootModel, model_validator
 from tqdm import tqdm
 
 from sphreg.checksums import check, read_checked, read_checksums, write_checksums
@@ -23,7 +23,15 @@ from sphreg.render.shards import Entry, decode_shard, read_index, view_names
 from sphreg.split import check_views, count_views, is_unit, views_table
 from sphreg.views import writing
 
-Engine = RootModel[dict[str, str]]
+
+class Engine(RootModel[dict[str, str]]):
+    """What `engine.json` says: what drew, as `engine`, and all else that the images depend on."""
+
+    @model_validator(mode="after")
+    def _is_named(self) -> "Engine":
+        if "engine" not in self.root:
+            raise ValueError("engine is missing")
+        return self
 
 
 class View(NamedTuple):

@@ -111,13 +111,17 @@ def read_table(path: Path, columns: Mapping[str, Column], unique: Sequence[str] 
         there = pd.read_csv(path, nrows=0).columns
         if missing := [name for name in columns if name not in there]:
             raise UserError(f"{path}: it has no column {missing[0]!r}, only {', '.join(map(repr, there))}.")
-        numbers = [name for name, column in columns.items() if column.kind is not str]
-        table = pd.read_csv(
-            path,
-            dtype={name: float if name in numbers else str for name in there},
-            keep_default_na=False,
-            na_values={name: [""] for name in numbers},
-        )
+        numbers = {name: column for name, column in columns.items() if column.kind is not str}
+        try:
+            table = pd.read_csv(
+                path,
+                dtype={name: float if name in numbers else str for name in there},
+                keep_default_na=False,
+                na_values={name: [""] for name in numbers},
+            )
+        except ValueError:
+            _find_text(path, numbers)
+            raise
         if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
             raise UserError(f"{path}: its rows have more cells than its {len(there)} columns.")
         table = table[list(columns)].copy()
@@ -143,6 +147,19 @@ def check_table(table: pd.DataFrame, path: Path, columns: Mapping[str, Column], 
         row = int(twice.argmax())
         what = ", ".join(map(str, table.loc[row, list(unique)]))
         raise UserError(f"{path}, line {row + 2}: {what} is there twice.")
+
+
+def _find_text(path: Path, numbers: Mapping[str, Column]) -> None:
+    """Name the first cell that should hold a number, and is none that pandas can read."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name, column in numbers.items():
+        for row, text in enumerate(table[name].tolist()):
+            try:
+                known = text == "" or math.isfinite(float(text))
+            except ValueError:
+                known = False
+            if not known:
+                raise UserError(f"{path}, line {row + 2}: {name} is {shorten(text, 50)!r}, allowed: {column}.")
 
 
 def _wrong(values: np.ndarray, column: Column) -> Bool[np.ndarray, "rows"]:

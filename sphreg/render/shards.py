@@ -109,8 +109,9 @@ def decode_shard(content: bytes, path: Path, settings: Render, split: str) -> Sh
     views, with_normals = view_names(settings, split)
     images, normals = [f"{view}.jpg" for view in views], [f"{view}.png" for view in with_normals]
     if differing := sorted(arrays.keys() ^ {ROTATIONS, *images, *normals}):
-        has = "has" if differing[0] in arrays else "lacks"
-        raise UserError(f"{path}: it {has} {differing[0]}, other than the settings of `render`; render again.")
+        name = differing[0]
+        has = f"has {name}, which `render` does not ask" if name in arrays else f"lacks {name}, which `render` asks"
+        raise UserError(f"{path}: it {has} for; render again.")
     for name, array in arrays.items():
         wanted = ("F64", [len(views), 4]) if name == ROTATIONS else ("U8", [len(array["data"])])
         if (array["dtype"], array["shape"]) != wanted:
