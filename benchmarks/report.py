@@ -20,9 +20,11 @@ import pandas as pd
 import simplejpeg
 from scipy.spatial.transform import Rotation
 
+from benchmarks.packed import describe
 from benchmarks.rounds import machine
 from sphreg.comparison import Scored, compare
 from sphreg.furniture import CATEGORIES, furniture
+from sphreg.info import read_info
 from sphreg.meshes import Mesh, encode_normalised, normalise
 from sphreg.metrics import BINS, COARSE, histogram, normals_metrics, pose_metrics
 from sphreg.page import write_page
@@ -32,6 +34,7 @@ from sphreg.render.camera import Camera
 from sphreg.render.raster import Raster
 from sphreg.render.sampling import rotations
 from sphreg.runs import Run
+from sphreg.split import views_table
 from sphreg.statistics import RESAMPLES, pixel_draws, pose_draws, resample
 from sphreg.viewpoints import viewpoint_angles
 from sphreg.views import write_views
@@ -111,7 +114,7 @@ def measure(folder: Path) -> tuple[tuple[float, float], float]:
 
 def write(folder: Path, heads: Sequence[str], seeds: Sequence[int], tasks: Sequence[str]) -> None:
     """The page of what `make` wrote, to `folder/reports`: intervals, tests, figures, gallery."""
-    info = json.loads((folder / "so3" / "info.json").read_text())
+    info = read_info(folder / "so3")
     found = {}
     for task in tasks:
         runs = [
@@ -140,13 +143,10 @@ def make(
     All meshes of a category are one mesh, with one set of images: there is as much to read as with other ones.
     """
     names = [f"{categories[i % len(categories)]}_{i // len(categories) + 1:04d}" for i in range(meshes)]
-    table = pd.DataFrame(
-        [(f"{name}.v{v + 1:03d}", name) for name in names for v in range(views)], columns=["key", "mesh"]
-    )
-    table.insert(1, "category", table["mesh"].str.rpartition("_")[0])
+    names.sort()
+    rows = [(f"{name}.v{v + 1:03d}", name.rpartition("_")[0], name) for name in names for v in range(views)]
     quaternions = np.concatenate([rotations(0, name, views) for name in names])
-    table[list(QUATERNION)] = quaternions
-    table[list(ANGLES)] = np.degrees(viewpoint_angles(quaternions))
+    table = views_table(*zip(*rows, strict=True), quaternions)
     _write_dataset(folder, table, categories, views, size)
     for task in tasks:
         for number, head in enumerate(heads):
@@ -188,18 +188,7 @@ def _write_dataset(folder: Path, table: pd.DataFrame, categories: Sequence[str],
         for place, (key, category) in enumerate(zip(table["key"], table["category"], strict=True))
     ]
     write_views(folder / "so3" / "test.lmdb", sorted(items))
-    counts = {
-        name: {"meshes": group["mesh"].nunique(), "views": len(group)} for name, group in table.groupby("category")
-    }
-    info = {
-        "note": NOTE,
-        "source": "furniture",
-        "categories": list(categories),
-        "counts": {"train": {}, "test": counts},
-        "render": {"size": size, "fov_deg": 40.0},
-        "engine": engine.info,
-    }
-    (folder / "so3" / "info.json").write_text(json.dumps(info))
+    describe(folder / "so3", size, note=NOTE, engine=engine.info)
 
 
 def _write_pose(out: Path, task: str, views: pd.DataFrame, spread_deg: float, rng: np.random.Generator) -> None:

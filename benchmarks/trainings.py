@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import simplejpeg
 from scipy.spatial.transform import Rotation
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.packed import describe
 from benchmarks.rounds import rates
 from sphreg.config import DeviceName, load
 from sphreg.furniture import CATEGORIES, furniture
@@ -22,6 +24,7 @@ from sphreg.render.camera import Camera
 from sphreg.render.engine import choose_engine, open_engine
 from sphreg.render.png import png
 from sphreg.samples import Batch, Samples
+from sphreg.split import views_table
 from sphreg.training import Run, step
 from sphreg.views import write_views
 
@@ -46,7 +49,7 @@ def _views(size: int) -> list[tuple[str, np.ndarray, bytes, bytes]]:
         mesh = normalised(category, rng)
         rotations = Rotation.random(VIEWS, rng)
         drawn = engine.render(*mesh, rotations.as_matrix())
-        for quaternion, (image, colours) in zip(rotations.as_quat(), drawn, strict=True):
+        for quaternion, (image, colours) in zip(rotations.as_quat(canonical=True), drawn, strict=True):
             quality = PARAMS.render.jpeg_quality
             jpeg = simplejpeg.encode_jpeg(image[..., None], quality, colorspace="GRAY", colorsubsampling="Gray")
             found.append((category, quaternion, jpeg, png(colours)))
@@ -60,14 +63,15 @@ def write_dataset(folder: Path, size: int, images: int) -> None:
         category, quaternion, jpeg, colours = _views(size)[number % len(_views(size))]
         mesh = f"{category}_{number // VIEWS:05d}"
         key = f"{mesh}.v{number % VIEWS:03d}"
-        rows.append((key, category, mesh, *quaternion))
+        rows.append((key, category, mesh, quaternion))
         views.append((key, jpeg))
         maps.append((key, colours))
     folder.mkdir()
-    table = pd.DataFrame(rows, columns=["key", "category", "mesh", "qx", "qy", "qz", "qw"])
-    table.sort_values("key").to_csv(folder / "train.csv", index=False)
+    *names, quaternions = zip(*sorted(rows, key=itemgetter(0)), strict=True)
+    views_table(*names, np.array(quaternions)).to_csv(folder / "train.csv", index=False)
     write_views(folder / "train.lmdb", sorted(views))
     write_views(folder / "train.normals.lmdb", sorted(maps))
+    describe(folder, size)
 
 
 def run(backbone: str, task: str, head: str, samples: Samples, folder: Path, steps: int = 10**6, **changes: Any) -> Run:

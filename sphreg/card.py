@@ -1,7 +1,6 @@
 """The dataset card: what a packed dataset holds, as tables in Markdown, a curve and pictures, small enough for git."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -12,11 +11,14 @@ from jaxtyping import Float64, UInt8
 from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
-from sphreg.errors import UserError
+from sphreg.checksums import check
 from sphreg.figures import dataset, png
 from sphreg.figures.sheet import sheet
 from sphreg.files import write_whole
+from sphreg.info import SPLITS, Counts, Info, Source, read_info
 from sphreg.markdown import table
+from sphreg.reading import TEXT, Column, read_json, read_table
+from sphreg.split import DEGREES, QUATERNION, Split, read_split
 from sphreg.views import Views
 
 LICENCES = {
@@ -33,33 +35,33 @@ COLUMNS = 10  # views of each category
 MESH_VIEWS = 20  # as in the paper
 MAPS = 500  # maps of normals of each split that the shares of pixels are taken from
 TEXTS = [False, False]  # columns that are flush left
+SIZE = Column(int, 0, optional=True)  # of a mesh; none where it was left out
+INDEX = {"category": TEXT, "vertices": SIZE, "faces": SIZE, "source": TEXT, "problem": Column(str, optional=True)}
 SKIPPED = 10  # meshes that the card names; the index has all
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What the stages wrote, but for the images.
+    """What the stages wrote.
 
     Attributes:
-        data: the folder of the packed dataset.
         info: what `info.json` says.
         source: what the meshes' `source.json` says.
         index: a row per mesh of the source, with its `problem` if it was left out.
-        views: a row per view, by split.
+        splits: their tables, images and normals.
         sizes: of the files in bytes.
     """
 
-    data: Path
-    info: dict[str, Any]
-    source: dict[str, Any]
+    info: Info
+    source: Source
     index: pd.DataFrame
-    views: dict[str, pd.DataFrame]
+    splits: dict[str, Split]
     sizes: dict[str, int]
 
     @property
     def quaternions(self) -> dict[str, Float64[np.ndarray, "_ 4"]]:
         """The rotations of the views, XYZW, by split."""
-        return {split: table[["qx", "qy", "qz", "qw"]].to_numpy() for split, table in self.views.items()}
+        return {split: found.table[QUATERNION].to_numpy() for split, found in self.splits.items()}
 
 
 def card(data: Path, meshes: Path, out: Path) -> None:
@@ -76,7 +78,7 @@ def card(data: Path, meshes: Path, out: Path) -> None:
         UserError: a file of the dataset is missing or damaged.
     """
     found = read(data, meshes)
-    note, counts = found.info["note"], {split: len(table) for split, table in found.views.items()}
+    note, counts = found.info.note, {split: len(each.table) for split, each in found.splits.items()}
     curves = {split: histogram(rotation_angles(rotations)) for split, rotations in found.quaternions.items()}
     files = {f"angles/{split}.csv": table.to_csv(index=False, float_format="%.5g") for split, table in curves.items()}
     files["card.md"] = markdown(found)
@@ -98,23 +100,13 @@ def read(data: Path, meshes: Path) -> Dataset:
     Raises:
         UserError: a file is missing or is not what the stages write.
     """
-    try:
-        info = json.loads((data / "info.json").read_text(encoding="utf-8"))
-        source = json.loads((meshes / "source.json").read_text(encoding="utf-8"))
-        views = {split: _read_table(data / f"{split}.csv") for split in info["counts"]}
-        files = ["info.json", *(f"{split}{kind}" for split in views for kind in (".csv", ".lmdb", ".normals.lmdb"))]
-        sizes = {name: (data / name).stat().st_size for name in files}
-        return Dataset(data, info, source, _read_table(meshes / "index.csv"), views, sizes)
-    except OSError as error:
-        raise UserError(f"{error.filename}: it cannot be read ({error.strerror}); `dvc repro pack` makes it.") from None
-    except (ValueError, KeyError) as error:
-        raise UserError(f"{data} and {meshes}: no dataset ({error!r}); `dvc repro pack` makes one.") from None
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    names = ("key", "mesh", "category", "split", "path", "source", "problem")
-    sizes: dict[str, list[str]] = {"vertices": [""], "faces": [""]}  # of meshes that were left out
-    return pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values=sizes)
+    info = read_info(data)
+    splits: dict[str, Split] = {split: read_split(data, split, info, with_normals=True) for split in SPLITS}
+    files = ["info.json", *(f"{split}{kind}" for split in splits for kind in (".csv", ".lmdb", ".normals.lmdb"))]
+    sizes = {name: (data / name).stat().st_size for name in files}
+    check(meshes, ["index.csv", "source.json"])
+    index = read_table(meshes / "index.csv", INDEX)
+    return Dataset(info, read_json(meshes / "source.json", Source), index, splits, sizes)
 
 
 def rotation_angles(quaternions: Float64[np.ndarray, "n 4"]) -> Float64[np.ndarray, "n"]:
@@ -137,30 +129,29 @@ def histogram(angles: Float64[np.ndarray, "n"]) -> pd.DataFrame:
 
 def random_views(found: Dataset) -> dict[str, UInt8[np.ndarray, "_ h w"]]:
     """Images of up to `COLUMNS` views of each category, from all splits."""
-    views = {split: Views(found.data / f"{split}.lmdb") for split in found.views}
-    table = pd.concat([rows.assign(split=split) for split, rows in found.views.items()])
+    table = pd.concat([each.table.assign(split=split) for split, each in found.splits.items()])
     rng = np.random.default_rng(SEED)
     images = {}
     for category, rows in table.groupby("category"):
         chosen = rows.iloc[rng.choice(len(rows), min(COLUMNS, len(rows)), replace=False)]
         pairs = zip(chosen["split"], chosen["key"], strict=True)
-        images[str(category)] = np.stack([views[split].image(key) for split, key in pairs])
+        images[str(category)] = np.stack([found.splits[split].images.image(key) for split, key in pairs])
     return images
 
 
 def _draw_mesh(found: Dataset) -> Figure:
     """The first views of a test mesh, chosen at random."""
-    table = found.views["test"]
+    test = found.splits["test"]
+    table = test.table
     name = np.random.default_rng(SEED).choice(table["mesh"].unique())
     rows = table[table["mesh"] == name][:MESH_VIEWS]
-    viewpoints = rows[["azimuth_deg", "elevation_deg", "tilt_deg"]].to_numpy()
+    viewpoints = rows[DEGREES].to_numpy()
     labels = [
         f"{key.rpartition('.')[2]}: {', '.join(f'{round(angle)}°' for angle in viewpoint)}"
         for key, viewpoint in zip(rows["key"], viewpoints, strict=True)
     ]
     title = f"{len(rows)} views of {name} ({rows['category'].iloc[0]}): azimuth, elevation, tilt"
-    images = Views(found.data / "test.lmdb").images(rows["key"])
-    return sheet(list(images), labels, title, found.info["note"], 5)
+    return sheet(list(test.images.images(rows["key"])), labels, title, found.info.note, 5)
 
 
 def markdown(found: Dataset) -> str:
@@ -172,21 +163,21 @@ def markdown(found: Dataset) -> str:
     info = found.info
     parts = [
         "### Source",
-        table(["setting of the source", "value"], _source(found.source), TEXTS),
-        LICENCES[found.source["source"]],
+        table(["setting of the source", "value"], _source(found.source.model_dump()), TEXTS),
+        LICENCES[found.source.source],
         "### Meshes, views and maps of normals",
-        _counts(info["counts"], info["categories"]),
+        _counts(info),
         _left_out(found.index),
         "### Faces and vertices of a mesh",
         _sizes(found.index),
         "### Images",
-        info["note"],
+        info.note,
         table(["setting", "value"], _images(info), TEXTS),
         "### Rotations and pixels",
         f"The object's pixels are those of up to {MAPS} maps of normals of each split.",
         _measured(found),
         "### Made with",
-        table(["", "value"], [*info["engine"].items(), *info["software"].items()], TEXTS),
+        table(["", "value"], [*info.engine.items(), *info.software.items()], TEXTS),
         "### Files",
         table(["file", "bytes"], found.sizes.items()),
     ]
@@ -213,9 +204,12 @@ def _source(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     return list(shown.items())
 
 
-def _counts(counts: Mapping[str, Any], categories: Sequence[str]) -> str:
-    kinds = [(split, kind) for split in counts for kind in ("meshes", "views", "normals")]
-    rows = [[category, *(counts[split][category][kind] for split, kind in kinds)] for category in categories]
+def _counts(info: Info) -> str:
+    kinds = [(split, kind) for split in info.counts for kind in Counts.model_fields]
+    rows = [
+        [category, *(getattr(info.counts[split][category], kind) for split, kind in kinds)]
+        for category in info.categories
+    ]
     rows.append(["all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])])
     return table(["category", *(f"{kind}, {split}" for split, kind in kinds)], rows)
 
@@ -238,17 +232,17 @@ def _sizes(index: pd.DataFrame) -> str:
     return table(["category", *(f"{part}, {of}" for part, of in columns)], rows)
 
 
-def _images(info: Mapping[str, Any]) -> list[tuple[str, str]]:
-    render, shading = info["render"], info["shading"]
+def _images(info: Info) -> list[tuple[str, str]]:
+    render, shading = info.render, info.shading
     rows = [
-        ("image", f"{render['size']} x {render['size']} pixels, grey, JPEG of quality {render['jpeg_quality']}"),
-        ("field of view", f"{render['fov_deg']:g}°"),
-        ("distance of the camera", f"{info['camera']['distance']:.4f} (the object's bounding sphere has radius 1)"),
-        ("grey", f"{shading['ambient']:g} + {shading['headlight']:g} |n · v|, background {shading['background']:g}"),
-        ("seed of the rotations", str(render["seed"])),
+        ("image", f"{render.size} x {render.size} pixels, grey, JPEG of quality {render.jpeg_quality}"),
+        ("field of view", f"{render.fov_deg:g}°"),
+        ("distance of the camera", f"{info.camera.distance:.4f} (the object's bounding sphere has radius 1)"),
+        ("grey", f"{shading.ambient:g} + {shading.headlight:g} |n · v|, background {shading.background:g}"),
+        ("seed of the rotations", str(render.seed)),
     ]
-    for split in info["counts"]:
-        views, normals = render[f"{split}_views"], render[f"{split}_normals"]
+    for split in info.counts:
+        views, normals = (getattr(render, f"{split}_{kind}") for kind in ("views", "normals"))
         rows.append((f"views of a mesh, {split}", f"{views}, and normals of the first {normals}"))
     return rows
 
@@ -257,7 +251,9 @@ def _measured(found: Dataset) -> str:
     rows: list[list[Any]] = []
     for split, rotations in found.quaternions.items():
         angles = np.degrees(rotation_angles(rotations))
-        shares = visible(Views(found.data / f"{split}.normals.lmdb"))
+        normals = found.splits[split].normals
+        assert normals is not None
+        shares = visible(normals)
         degrees = [f"{value:.2f}°" for value in (angles.mean(), np.median(angles))]
         rows.append([split, *degrees, *("" if np.isnan(share) else f"{share:.2%}" for share in shares)])
     rows.append(["uniform rotations", *(f"{np.degrees(value):.2f}°" for value in (HAAR_MEAN, HAAR_MEDIAN)), "", ""])

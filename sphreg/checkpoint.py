@@ -28,21 +28,19 @@ def fingerprint(config: ModelConfig, samples: Samples) -> str:
     """A checksum of all that the weights depend on: settings, images and their truth, the code of sphreg, torch."""
     checksum = hashlib.sha256(f"{config.model_dump_json()} torch {torch.__version__}".encode())
     checksum.update(pd.util.hash_pandas_object(samples.table).to_numpy().tobytes())
+    known = checksums.read_checksums(
+        samples.images.path.parent
+    )  # which the files were held against when they were opened
     for views in samples.images, samples.normals:
         if views is not None:
-            checksum.update(_digest(views.path))
+            checksum.update(known[views.path.name].encode())
     if config.train.weights not in (None, "imagenet"):
-        checksum.update(_digest(Path(config.train.weights)))
+        checksum.update(checksums.digest(Path(config.train.weights)).encode())
     modules = {name: module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "sphreg"}
     for _, file in sorted(modules.items()):
         if file is not None:
-            checksum.update(_digest(Path(file)))
+            checksum.update(checksums.digest(Path(file)).encode())
     return checksum.hexdigest()[:16]
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float64, Int64
 
 from sphreg import statistics
+from sphreg.info import Info
 from sphreg.metrics import Metrics, normals_metrics, pose_metrics
 from sphreg.naming import differences
 from sphreg.results import read_errors, read_histogram, read_pixels
@@ -30,7 +30,7 @@ class Scored:
 
     run: Run
     folder: Path
-    info: dict[str, Any]
+    info: Info
 
     @cached_property
     def errors(self) -> pd.DataFrame:
@@ -170,7 +170,7 @@ class Comparison:
     notes: list[str]
 
     @property
-    def infos(self) -> list[dict[str, Any]]:
+    def infos(self) -> list[Info]:
         """The `info.json` of each run's dataset."""
         return [each.info for row in self.rows for each in row.scored]
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from sphreg.comparison import Comparison, Difference, Estimate, Pair, Row
+from sphreg.info import Info
 from sphreg.markdown import Markup, escape, table
 from sphreg.published import STATUS, published
 from sphreg.statistics import FLIPS, RESAMPLES
@@ -127,16 +127,16 @@ def _published(caption: str, rows: pd.DataFrame) -> Table:
     return Table(caption, frame)
 
 
-def data_sentence(infos: Iterable[Mapping[str, Any]]) -> str:
+def data_sentence(infos: Iterable[Info]) -> str:
     """What the rows were trained and tested on, from the `info.json` of each."""
     infos = list(infos)
     described = {
-        f"Meshes: {info['source']}; categories {', '.join(info['categories'])}; images of {info['render']['size']} x "
-        f"{info['render']['size']} pixels."
+        f"Meshes: {info.source}; categories {', '.join(info.categories)}; images of {info.render.size} x "
+        f"{info.render.size} pixels."
         for info in infos
     }
     data = described.pop() if len(described) == 1 else "The rows are of different data, as they say."
-    return " ".join([data, *sorted({info["note"] for info in infos}), NOT_THE_PAPERS])
+    return " ".join([data, *sorted({info.note for info in infos}), NOT_THE_PAPERS])
 
 
 def heading(metric: str) -> str:

@@ -32,7 +32,7 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 
 
 class Section(BaseModel):
-    """A part of params.yaml: unknown keys and values of another type are errors."""
+    """A part of params.yaml, or of another file: unknown keys and values of another type are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -72,10 +72,9 @@ class Meshes(Section):
     folder: Folder
 
 
-class Render(Section):
-    """The images: what draws them, how many, from where, and how they are stored."""
+class Images(Section):
+    """The images: how many, from where, and how they are stored."""
 
-    engine: Literal["auto", "pyrender", "numba"]
     seed: Seed
     size: Annotated[int, Field(ge=8, le=2048)]
     fov_deg: Annotated[Number, Field(ge=1, le=120)]
@@ -86,12 +85,18 @@ class Render(Section):
     jpeg_quality: Annotated[int, Field(ge=1, le=100)]
 
     @model_validator(mode="after")
-    def _views_have_the_normals(self) -> "Render":
+    def _views_have_the_normals(self) -> "Images":
         for split in "train", "test":
             normals, views = getattr(self, f"{split}_normals"), getattr(self, f"{split}_views")
             if normals > views:
                 raise ValueError(f"{split}_normals is {normals}, allowed: at most {split}_views, {views}")
         return self
+
+
+class Render(Images):
+    """The images, and what draws them."""
+
+    engine: Literal["auto", "pyrender", "numba"]
 
 
 # Width and height of an image in pixels that a backbone needs at least, or nothing is left of it after all poolings.

@@ -5,7 +5,6 @@ it. Results are read as it records them, from DVC's cache, not from `results/`: 
 folder may hold the result of another seed than the files of git say, until `dvc checkout`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ from dvc.repo import Repo
 from dvc_data.index import DataIndexDirError
 
 from sphreg.errors import UserError
+from sphreg.info import Info
+from sphreg.reading import parse_json
 from sphreg.results import files
 from sphreg.runs import WORKSPACE, Run, flatten
 
 LOCK = "stages/dvc.lock"
-INFO = "data/so3/info.json"
+INFO, CHECKSUMS = "data/so3/info.json", "data/so3/SHA256SUMS"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, where PyYAML was built with it
 
 
@@ -88,7 +89,11 @@ def _runs_of(root: Path, source: str, commit: str | None, current: Mapping[str, 
                 head,
                 seed,
                 settings={key: value for key, value in used.items() if key.startswith(own)},
-                data={path: files_of[path] for path in files_of if path.startswith("data/") and path != INFO},
+                data={
+                    path: checksum
+                    for path, checksum in files_of.items()
+                    if path.startswith("data/") and path not in (INFO, CHECKSUMS)
+                },
                 code={path: files_of[path] for path in files_of if path not in models and not path.startswith("data/")},
                 folder=out["path"],
                 checksum=out["md5"],
@@ -113,17 +118,18 @@ def _lookup(params: Any, key: str) -> Any:
     return params
 
 
-def fetch(root: Path, run: Run, out: Path) -> dict[str, Any]:
+def fetch(root: Path, run: Run, out: Path) -> Info:
     """Write the result of a run to a folder, as it was recorded, and return the `info.json` of its dataset.
 
     Raises:
-        UserError: they are neither in DVC's cache nor in a remote storage, or the result lacks a table.
+        UserError: they are neither in DVC's cache nor in a remote storage, or the result lacks a table, or
+            `info.json` is something else.
     """
     try:
         with Repo(str(root), rev=run.commit) as repo:
             repo.datafs.get(run.folder, str(out), batch_size=1)
             with repo.datafs.open(INFO) as file:
-                info: dict[str, Any] = json.load(file)
+                info = parse_json(file.read(), f"{run.source}: {INFO}", Info)
     except (OSError, DataIndexDirError) as error:
         missing = getattr(error, "filename", None) or run.folder
         raise UserError(

@@ -1,12 +1,12 @@
 """The model card: what a model was trained on, how well it does, what its answers mean, and how to use it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from sphreg.config import RotationTraining
 from sphreg.files import write_whole
+from sphreg.info import Info, read_info
 from sphreg.markdown import Markup, code, escape, table
 from sphreg.metrics import Scores
 from sphreg.model import ModelConfig
@@ -47,19 +47,19 @@ def write_card(config: ModelConfig, folder: Path, weights: str, data: Path, resu
         results: as `evaluate` wrote them.
 
     Raises:
-        UserError: the card cannot be written.
+        UserError: `info.json` is not as it was packed, or the card cannot be written.
     """
-    info = json.loads((data / "info.json").read_text(encoding="utf-8"))
+    info = read_info(data)
     scores = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
     write_whole(results / "card.md", card(config, folder.as_posix(), weights, info, scores).encode())
 
 
-def card(config: ModelConfig, folder: str, weights: str, info: Mapping[str, Any], scores: Scores) -> str:
+def card(config: ModelConfig, folder: str, weights: str, info: Info, scores: Scores) -> str:
     """The text of the card, in Markdown. The other arguments are those of `write_card`, or what its files hold."""
-    render, kind = info["render"], "normals" if config.task == "normals" else "views"
+    size, kind = info.render.size, "normals" if config.task == "normals" else "views"
     rows = [
-        [category, *(counts[category][what] for counts in info["counts"].values() for what in ("meshes", kind))]
-        for category in info["categories"]
+        [category, *(getattr(counts[category], what) for counts in info.counts.values() for what in ("meshes", kind))]
+        for category in info.categories
     ]
     total = ["all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])]
     which = {"last": "of the last epoch", "best": "of the epoch that was best on the held-out meshes"}[weights]
@@ -70,13 +70,13 @@ def card(config: ModelConfig, folder: str, weights: str, info: Mapping[str, Any]
         "## Use",
         f"```python\n{_use(config, folder, weights)}\n```",
         "## Training",
-        f"{info['note']} Meshes: {escape(info['source'])}. Images: {render['size']} x {render['size']} pixels, grey, "
-        f"with a field of view of {render['fov_deg']:g} degrees, drawn with {escape(info['engine']['engine'])}. "
+        f"{info.note} Meshes: {escape(info.source)}. Images: {size} x {size} pixels, grey, with a field of view of "
+        f"{info.render.fov_deg:g} degrees, drawn with {escape(info.engine['engine'])}. "
         f"{100 * config.train.validation:g} % of the training meshes of each category were held out, to tell the "
         "best weights. The card of the dataset, `metrics/dataset/card.md`, says more, also under which licence the "
         "meshes are.",
         table(
-            ["category", *(f"{what}, {split}" for split in info["counts"] for what in ("meshes", kind))], [*rows, total]
+            ["category", *(f"{what}, {split}" for split in info.counts for what in ("meshes", kind))], [*rows, total]
         ),
         table(["setting", "value"], _settings(config)),
         "## Metrics",

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sphreg.info import Info
 from sphreg.runs import Run, flatten
 
 SHOWN = 4  # settings, in a name
 
 
-def differences(runs: Sequence[Run], infos: Sequence[Mapping[str, Any]]) -> list[str]:
+def differences(runs: Sequence[Run], infos: Sequence[Info]) -> list[str]:
     """Of each run the settings, and what of its dataset, that others do not have: `lr 0.1, data render.size 96`.
 
     Where one head alone was trained with several values, the other heads do not name the one that they share with it.
@@ -48,11 +49,11 @@ def _tells(name: str, head: str, value: Any, values: Mapping[str, Sequence[Any]]
     return not of_heads and any(value not in of_head for of_head in values.values())
 
 
-def _described(runs: Sequence[Run], infos: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _described(runs: Sequence[Run], infos: Sequence[Info]) -> list[dict[str, Any]]:
     """The datasets, where there are several: by what their `info.json` says, or else by a checksum."""
     if len({_checksum(run) for run in runs}) == 1:
         return [{} for _ in runs]
-    described = [{f"data {name}": value for name, value in flatten(info).items()} for info in infos]
+    described = [{f"data {name}": value for name, value in flatten(info.model_dump()).items()} for info in infos]
     if all(other == described[0] for other in described):
         return [{"data": _checksum(run)} for run in runs]
     return described

@@ -49,12 +49,18 @@ def read_json(path: Path, model: type[Model]) -> Model:
         UserError: it cannot be read, or is something else; the first thing that is wrong is named.
     """
     with reading(path, "JSON"):
-        try:
-            return model.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise UserError(f"{path}: {place and f'{place}: '}{first['msg']}.") from None
+        return parse_json(path.read_bytes(), path, model)
+
+
+def parse_json(content: bytes, path: Path | str, model: type[Model]) -> Model:
+    """The content of a JSON file, held against its model; see `read_json`."""
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{path}: {place and f'{place}: '}{reason}.") from None
 
 
 @dataclass(frozen=True)
@@ -105,16 +111,30 @@ def read_table(path: Path, columns: Mapping[str, Column], unique: Sequence[str] 
         there = pd.read_csv(path, nrows=0).columns
         if missing := [name for name in columns if name not in there]:
             raise UserError(f"{path}: it has no column {missing[0]!r}, only {', '.join(map(repr, there))}.")
-        numbers = [name for name, column in columns.items() if column.kind is not str]
-        table = pd.read_csv(
-            path,
-            dtype={name: float if name in numbers else str for name in there},
-            keep_default_na=False,
-            na_values={name: [""] for name in numbers},
-        )
+        numbers = {name: column for name, column in columns.items() if column.kind is not str}
+        try:
+            table = pd.read_csv(
+                path,
+                dtype={name: float if name in numbers else str for name in there},
+                keep_default_na=False,
+                na_values={name: [""] for name in numbers},
+            )
+        except ValueError:
+            _find_text(path, numbers)
+            raise
         if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
             raise UserError(f"{path}: its rows have more cells than its {len(there)} columns.")
-        table = table[list(columns)]
+        table = table[list(columns)].copy()
+    check_table(table, path, columns, unique)
+    return table
+
+
+def check_table(table: pd.DataFrame, path: Path, columns: Mapping[str, Column], unique: Sequence[str] = ()) -> None:
+    """Hold a table against its columns, as `read_table` does; whole numbers get their type.
+
+    Raises:
+        UserError: a row is not as the columns say.
+    """
     for name, column in columns.items():
         wrong = _wrong(table[name].to_numpy(), column)
         if wrong.any():
@@ -127,7 +147,19 @@ def read_table(path: Path, columns: Mapping[str, Column], unique: Sequence[str] 
         row = int(twice.argmax())
         what = ", ".join(map(str, table.loc[row, list(unique)]))
         raise UserError(f"{path}, line {row + 2}: {what} is there twice.")
-    return table
+
+
+def _find_text(path: Path, numbers: Mapping[str, Column]) -> None:
+    """Name the first cell that should hold a number, and is none that pandas can read."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name, column in numbers.items():
+        for row, text in enumerate(table[name].tolist()):
+            try:
+                known = text == "" or math.isfinite(float(text))
+            except ValueError:
+                known = False
+            if not known:
+                raise UserError(f"{path}, line {row + 2}: {name} is {shorten(text, 50)!r}, allowed: {column}.")
 
 
 def _wrong(values: np.ndarray, column: Column) -> Bool[np.ndarray, "rows"]:

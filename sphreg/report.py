@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sphreg.checksums import check
 from sphreg.errors import UserError
 from sphreg.figures import png
 from sphreg.figures import results as figures
 from sphreg.files import write_whole
+from sphreg.info import read_info
 from sphreg.metrics import Scores
 from sphreg.results import error_cdf, read_errors, read_log
 from sphreg.summary import FIFTH, TRACKED, read_scores, rounded, tracked
@@ -31,7 +33,7 @@ def report(results: Path, data: Path, out: Path) -> None:
         out: a folder.
 
     Raises:
-        UserError: there is no task.
+        UserError: there is no task, or the dataset is not as it was packed.
     """
     scores = read_scores(results)
     if not scores:
@@ -51,17 +53,18 @@ def report(results: Path, data: Path, out: Path) -> None:
         "error_cdf": figures.error_cdf(curves["error_cdf"]),
         "categories": figures.categories(curves["categories"]),
     }
-    info = json.loads((data / "info.json").read_text(encoding="utf-8"))
+    info = read_info(data)
+    check(data, ["test.lmdb"])
     if "rotation" in scores:
         views = extremes(read_errors(results / "rotation"), GALLERY)
         images = Views(data / "test.lmdb").images(views["key"])
-        pictures["rotations"] = figures.rotations(views, images, info["render"]["fov_deg"], info["note"])
+        pictures["rotations"] = figures.rotations(views, images, info.render.fov_deg, info.note)
     if "normals" in scores:
         errors = read_errors(results / "normals").set_index("key", drop=False)
         with np.load(results / "normals" / "maps.npz") as maps:
             rows = np.unique(np.linspace(0, len(maps["key"]) - 1, MAPS).round().astype(int))
             key, image, true, predicted = (maps[name][rows] for name in ("key", "image", "true", "predicted"))
-        pictures["normal_maps"] = figures.normal_maps(errors.loc[key], image, true, predicted, info["note"])
+        pictures["normal_maps"] = figures.normal_maps(errors.loc[key], image, true, predicted, info.note)
     for name, figure in pictures.items():
         write_whole(out / "pictures" / f"{name}.png", png(figure))
 

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sphreg.errors import UserError
+from sphreg.info import SplitName, read_info
+from sphreg.split import QUATERNION, read_split
 from sphreg.views import Views
 
 
@@ -72,29 +74,30 @@ class Samples(Dataset[Batch]):
         self._kept: Batch | None = None
         self._keys = table["key"].to_numpy(object)
         self._categories = torch.tensor([categories.index(name) for name in table["category"]], dtype=torch.long)
-        self._quaternions = torch.from_numpy(table[["qx", "qy", "qz", "qw"]].to_numpy(np.float64))
+        self._quaternions = torch.tensor(table[QUATERNION].to_numpy(np.float64))
 
     @classmethod
-    def read(cls, data: Path, split: str, with_normals: bool, categories: list[str] | None = None) -> "Samples":
+    def read(cls, data: Path, split: SplitName, with_normals: bool, categories: list[str] | None = None) -> "Samples":
         """All views of a split of the packed dataset; those with normals where these are the truth.
 
         Args:
             data: the packed dataset.
-            split: train or test.
+            split: which.
             with_normals: whether the truth is the normals, or else the rotation.
             categories: those that a model knows; None: those of the split, sorted.
 
         Raises:
-            UserError: there is no such view, or one has a category that is not among `categories`.
+            UserError: the dataset is not as it was packed, there is no such view, or one has a category that is not
+                among `categories`.
         """
-        table = pd.read_csv(data / f"{split}.csv", dtype={"category": str, "mesh": str}, keep_default_na=False)
+        found = read_split(data, split, read_info(data), with_normals)
+        table = found.table
         categories = categories or sorted(table["category"].unique())
-        normals = Views(data / f"{split}.normals.lmdb") if with_normals else None
-        if normals is not None:
-            table = table[table["key"].isin(set(normals.keys))]
+        if found.normals is not None:
+            table = table[table["key"].isin(set(found.normals.keys))]
         if table.empty:
             raise UserError(f"{data}: the split {split} has no view{' with normals' if with_normals else ''}.")
-        return cls(table.reset_index(drop=True), categories, Views(data / f"{split}.lmdb"), normals)
+        return cls(table.reset_index(drop=True), categories, found.images, found.normals)
 
     def __len__(self) -> int:
         return len(self.table)

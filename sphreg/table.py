@@ -9,6 +9,7 @@ import pandas as pd
 from sphreg import markdown
 from sphreg.errors import UserError
 from sphreg.files import write_whole
+from sphreg.info import read_info
 from sphreg.markdown import Markup, escape
 from sphreg.metrics import Metrics, fifth
 from sphreg.summary import FIFTH, TRACKED, read_scores, rounded, tracked
@@ -27,7 +28,8 @@ def table(results: Path, heads: Sequence[str], tasks: Sequence[str], data: Path,
         out: a folder.
 
     Raises:
-        UserError: a result is missing, or the heads were tested on different views.
+        UserError: a result is missing, `info.json` is not as it was packed, or the heads were tested on different
+            views.
     """
     found = {head: read_scores(results / head) for head in heads}
     for head in heads:
@@ -40,16 +42,16 @@ def table(results: Path, heads: Sequence[str], tasks: Sequence[str], data: Path,
     poses = [task for task in tasks if task in FIFTH]
     images_fifth = {task: len(fifth(keys[task])) for task in poses}
     scores_fifth = {task: {head: tracked(task, found[head][task], FIFTH) for head in heads} for task in poses}
-    info = json.loads((data / "info.json").read_text(encoding="utf-8"))
-    size = info["render"]["size"]
+    info = read_info(data)
+    size = info.render.size
     caption = (
-        f"Meshes: {escape(info['source'])}; categories {escape(', '.join(info['categories']))}; images of {size} x "
+        f"Meshes: {escape(info.source)}; categories {escape(', '.join(info.categories))}; images of {size} x "
         f"{size} pixels; one seed; best values in bold. "
         "Rotation and viewpoint: means over the categories of their medians and accuracies, on all test images and on "
         "a random fifth of them, drawn once for all heads: the original scored its rotations on a fifth, later papers "
         "on all. Normals: over all pixels. Acc@x: the fraction of errors below x."
     )
-    note = f"{info['note']} These numbers are not those of the paper's dataset."
+    note = f"{info.note} These numbers are not those of the paper's dataset."
     parts = [caption, note]
     for task in tasks:
         rows = _cells(task, scores[task])

@@ -1,10 +1,10 @@
 """Stage `page`: all heads and tasks on one page, to read in a browser."""
 
-import json
 from pathlib import Path
 
 from sphreg.comparison import Comparison, Scored, compare
 from sphreg.config import Params
+from sphreg.info import read_info
 from sphreg.page import write_page
 from sphreg.page.highlights import write_highlights
 from sphreg.page.study import study
@@ -19,7 +19,7 @@ def main(params: Params, results: Path, data: Path, meshes: Path, out: Path, hig
 
     What the README shows of it goes to HIGHLIGHTS.
     """
-    info = json.loads((data / "info.json").read_text(encoding="utf-8"))
+    info = read_info(data)
     runs = runs_in(results, params.heads, params.tasks, params.seed)
     found: dict[str, Comparison] = {}
     for task in params.tasks:

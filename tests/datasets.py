@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import simplejpeg
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from benchmarks.packed import describe
 from sphreg.model import ModelConfig
 from sphreg.samples import Samples
+from sphreg.split import views_table
 from sphreg.views import write_views
 from tests.settings import PARAMS
 
@@ -32,7 +33,7 @@ def write_data(folder: Path, seed: int = 0) -> Path:
     """84 views to train and 21 to test, 60 and 15 with normals, where the objects are from one to SIZE rows high."""
     rng = np.random.default_rng(seed)
     for split, meshes in MESHES.items():
-        table, images, normals = [], [], []
+        rows, quaternions, images, normals = [], [], [], []
         for category in CATEGORIES:
             for number in range(1, meshes + 1):
                 mesh = f"{category}_{number + 100 * (split == 'test'):04d}"
@@ -40,15 +41,16 @@ def write_data(folder: Path, seed: int = 0) -> Path:
                     key = f"{mesh}.v{view:03d}"
                     quaternion = Rotation.random(rng=rng).as_quat(canonical=True)
                     image, colours = picture(quaternion, rows=int(rng.choice([1, 2, SIZE])))
-                    row = dict(zip(("qx", "qy", "qz", "qw"), quaternion.tolist(), strict=True))
-                    table.append({"key": key, "category": category, "mesh": mesh} | row)
+                    rows.append((key, category, mesh))
+                    quaternions.append(quaternion)
                     images.append((key, simplejpeg.encode_jpeg(image[..., None].copy(), 95, "GRAY")))
                     if view <= NORMALS:
                         normals.append((key, png(colours)))
         folder.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(table).to_csv(folder / f"{split}.csv", index=False)
+        views_table(*zip(*rows, strict=True), np.array(quaternions)).to_csv(folder / f"{split}.csv", index=False)
         write_views(folder / f"{split}.lmdb", images)
         write_views(folder / f"{split}.normals.lmdb", normals)
+    describe(folder, SIZE)
     return folder
 
 

@@ -13,8 +13,12 @@ from PIL import Image
 from scipy.spatial.transform import Rotation as Turn
 
 import sphreg
+from benchmarks.packed import describe, info_of
+from sphreg.checksums import write_checksums
+from sphreg.info import write_info
 from sphreg.modelcard import CONVENTIONS, write_card
 from sphreg.predict.rotations import Rotations
+from sphreg.split import views_table
 from sphreg.views import write_views
 from stages.evaluate import main as evaluate
 from tests.settings import PARAMS
@@ -27,14 +31,7 @@ COUNTS = {
     },
     "test": {name: {"meshes": 50 + i, "views": 700 + i, "normals": 200 + i} for i, name in enumerate(CATEGORIES)},
 }
-INFO = {
-    "note": "A re-render: the camera and the light were never published.",
-    "source": "furniture",
-    "categories": CATEGORIES,
-    "counts": COUNTS,
-    "render": {"size": SIZE, "fov_deg": 40.0},
-    "engine": {"engine": "numba"},
-}
+INFO = info_of(CATEGORIES, SIZE, counts=COUNTS)
 FIFTH = "the same, over a fifth of the images"
 NAMES = {
     "rotation": ("median_deg", "acc_7_5"),
@@ -105,13 +102,14 @@ class TestCard:
         }
         for place, (name, values) in enumerate(scores.items()):
             scores[name] = {metric: 12.3456 + place if "deg" in metric else 0.98765 for metric in values}
-        (tmp_path / "info.json").write_text(json.dumps(INFO))
+        write_info(tmp_path, INFO)
+        write_checksums(tmp_path)
         (tmp_path / "metrics.json").write_text(json.dumps(scores))
         write_card(model.config, folder, weights, tmp_path, tmp_path)
         card = (tmp_path / "card.md").read_text(encoding="utf-8")
 
         assert f"`models/sexp/{task}/{weights}.safetensors`" in card
-        assert INFO["note"] in card
+        assert INFO.note in card
         assert f"{SIZE} x {SIZE} pixels" in card
         table, kind = rows(card), "normals" if task == "normals" else "views"
         images = [f"{COUNTS[split][name][kind]:,}" for name in CATEGORIES for split in ("train", "test")]
@@ -153,17 +151,14 @@ class TestCard:
         data, folder = tmp_path / "so3", tmp_path / "model"
         write_model(folder, "rotation")
         (folder / "log.csv").write_text("epoch\n")
-        quaternions = Turn.random(6, rng=0).as_quat()
+        quaternions = Turn.random(6, rng=0).as_quat(canonical=True)
         keys = [f"{name}_0001.v{view:03d}" for name in CATEGORIES for view in (1, 2)]
-        lines = [
-            ",".join([key, key[:-10], key[:-5], *map(str, quaternion)])
-            for key, quaternion in zip(keys, quaternions.tolist(), strict=True)
-        ]
         data.mkdir()
-        (data / "test.csv").write_text("\n".join(["key,category,mesh,qx,qy,qz,qw", *lines]))
-        (data / "info.json").write_text(json.dumps(INFO))
+        table = views_table(keys, [key[:-10] for key in keys], [key[:-5] for key in keys], quaternions)
+        table.to_csv(data / "test.csv", index=False)
         jpegs = [simplejpeg.encode_jpeg(picture[..., None].copy(), 95, "GRAY") for picture in pictures(6)]
         write_views(data / "test.lmdb", zip(keys, jpegs, strict=True))
+        describe(data, SIZE)
         evaluate(PARAMS, folder, data, tmp_path / "results")
         metrics = json.loads((tmp_path / "results/metrics.json").read_text())
         table = rows((tmp_path / "results/card.md").read_text(encoding="utf-8"))

@@ -17,24 +17,17 @@ from safetensors.torch import load_file, save_file
 
 import sphreg
 import sphreg.training
+from sphreg.checksums import write_checksums
 from sphreg.config import load
 from sphreg.devices import check_device
 from sphreg.errors import UserError
+from sphreg.info import Info, read_info, write_info
 from sphreg.model import Model, ModelConfig
 from sphreg.views import Views, write_views
 from stages import check, evaluate, train
 from tests.children import Children
-from tests.datasets import CATEGORIES, SIZE, config_of, samples_of
+from tests.datasets import config_of, samples_of
 from tests.settings import FILE, PARAMS
-
-
-@pytest.fixture(scope="module")
-def data(data: Path) -> Path:
-    """With what the stages read of it."""
-    counts = {split: {name: {"views": 1} for name in CATEGORIES} for split in ("train", "test")}
-    info = {"categories": CATEGORIES, "counts": counts, "render": {"size": SIZE}}
-    (data / "info.json").write_text(json.dumps(info))
-    return data
 
 
 @pytest.fixture
@@ -124,9 +117,10 @@ class TestTraining:
 
     def test_a_category_that_only_the_test_has(self, data: Path, folder: Path) -> None:
         shutil.copytree(data, folder / "so3")
-        info = json.loads((data / "info.json").read_text())
-        info["counts"]["train"]["desk"] = {"views": 0}
-        (folder / "so3" / "info.json").write_text(json.dumps(info))
+        facts = read_info(data).model_dump()
+        facts["counts"]["train"]["desk"] = {"meshes": 0, "views": 0, "normals": 0}
+        write_info(folder / "so3", Info.model_validate(facts))
+        write_checksums(folder / "so3")
         said = refused(folder, train.main, PARAMS, "rotation", "sexp", folder / "so3", folder / "out")
         assert "'desk'" in said
         assert str(folder / "so3") in said
@@ -272,6 +266,7 @@ def damage(data: Path, copy: Path, file: str) -> str:
     views = Views(data / file)
     key = views.keys[3]
     write_views(copy / file, [(k, b"no image" if k == key else views[k]) for k in views.keys])
+    write_checksums(copy)
     return key
 
 

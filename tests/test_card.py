@@ -26,11 +26,13 @@ from scipy.spatial.transform import Rotation
 
 from sphreg import card as card_module
 from sphreg.card import LICENCES, card, histogram, markdown, read, rotation_angles
+from sphreg.checksums import write_checksums
 from sphreg.errors import UserError
-from sphreg.pack import COLUMNS
+from sphreg.info import Info, write_info
 from sphreg.readme import filled
 from sphreg.render.camera import encode_normals
 from sphreg.sources import SOURCES
+from sphreg.split import COLUMNS
 from sphreg.viewpoints import viewpoint_angles
 from sphreg.views import Views, write_views
 
@@ -66,6 +68,7 @@ class Made:
         written = {split: self._write_split(folder / "so3", split) for split in ("train", "test")}
         info = {
             "note": NOTE,
+            "source": self.source["source"],
             "categories": categories,
             "counts": {
                 split: {name: self._counts(split, meshes.count(name)) for name in categories}
@@ -79,7 +82,8 @@ class Made:
             "engine": ENGINE,
             "software": {"sphreg": "0.1.0", "numpy": "2.0"},
         }
-        (folder / "so3/info.json").write_text(json.dumps(info))
+        write_info(folder / "so3", Info.model_validate(info))
+        write_checksums(folder / "so3")
         (folder / "meshes/source.json").write_text(json.dumps(self.source))
         rows = [["mesh", "category", "split", "path", "vertices", "faces", "source", "problem"]]
         for place, (mesh, category, split) in enumerate(self.meshes):
@@ -87,6 +91,7 @@ class Made:
             rows.append([mesh, category, split, f"{mesh}.off", str(faces // 2 + 2), str(faces), mesh, ""])
         rows += [["bad", "chair", "train", "", "", "", file, problem] for file, problem in self.left_out]
         write_csv(folder / "meshes/index.csv", rows)
+        write_checksums(folder / "meshes")
 
     def _counts(self, split: str, meshes: int) -> dict[str, int]:
         views, normals = (both[split == "test"] for both in (self.views, self.normals))
@@ -261,7 +266,7 @@ def test_images_files_and_software_are_those_of_the_dataset(made: Path) -> None:
     assert dict(found["Made with"][1:]) == info["engine"] | info["software"] and info["engine"] == ENGINE
     sizes = {name: f"{(made / 'so3' / name).stat().st_size:,}" for name in dict(found["Files"][1:])}
     assert dict(found["Files"][1:]) == sizes
-    assert sizes.keys() == {path.name for path in (made / "so3").iterdir()}
+    assert sizes.keys() | {"SHA256SUMS"} == {path.name for path in (made / "so3").iterdir()}
 
 
 def test_rotations_and_pixels_are_those_of_a_loop(made: Path) -> None:
@@ -368,6 +373,7 @@ def test_a_dataset_that_shows_nothing(tmp_path: Path) -> None:
     """A sheet seen edge-on has no pixel: no share of its pixels exists."""
     Made([("a", "chair", "train"), ("b", "chair", "test")]).write(tmp_path)
     write_views(tmp_path / "so3/test.normals.lmdb", [("b.v001", png(np.zeros((16, 16, 3), np.uint8)))])
+    write_checksums(tmp_path / "so3")
     text = markdown(read(tmp_path / "so3", tmp_path / "meshes"))
     assert tables(text)["Rotations and pixels"][2][3:] == ["0.00%", ""]
 
@@ -385,7 +391,8 @@ def test_a_missing_file_is_named_in_one_sentence(tmp_path: Path, name: str) -> N
 def test_a_damaged_file_is_an_error_in_one_sentence(tmp_path: Path, content: str) -> None:
     Made().write(tmp_path)
     (tmp_path / "so3/info.json").write_text(content)
-    with pytest.raises(UserError, match=r"so3 and .*meshes: no dataset \(.*\); `dvc repro pack` makes one\.$"):
+    write_checksums(tmp_path / "so3")
+    with pytest.raises(UserError, match=r"so3/info\.json: .*\.$"):
         card(tmp_path / "so3", tmp_path / "meshes", tmp_path / "card")
 
 

@@ -23,12 +23,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmarks.packed import info_of
 from benchmarks.report import make
 from sphreg.compare import main
 from sphreg.compare import read as read_to
 from sphreg.comparison import Comparison, Scored, compare
 from sphreg.errors import UserError
 from sphreg.experiments import find_runs
+from sphreg.info import Info
 from sphreg.metrics import histogram
 from sphreg.runs import Run, distinct
 
@@ -86,7 +88,7 @@ stages:
     outs:
       - results/${item.head}/${item.task}
 """
-INFO = {"source": "furniture", "categories": ["chair", "so|fa"], "render": {"size": 48}, "note": "A re-render."}
+INFO = info_of(["chair", "so|fa"], 48, note="A re-render.")
 TRAIN = {"data/so3/info.json": 8 * "1111", "data/so3/train.lmdb": 8 * "2222", "sphreg/training.py": 8 * "3333"}
 TEST = {"data/so3/test.csv": 8 * "4444", "data/so3/test.lmdb": 8 * "5555", "sphreg/metrics.py": 8 * "6666"}
 
@@ -174,8 +176,8 @@ class Project:
         path.write_bytes(content)
         return checksum
 
-    def dataset(self, info: Mapping[str, Any]) -> None:
-        out = {"path": "data/so3"} | self.cached({"info.json": json.dumps(info).encode()})
+    def dataset(self, info: Info) -> None:
+        out = {"path": "data/so3"} | self.cached({"info.json": info.model_dump_json().encode()})
         (self.root / "dvc.lock").write_text(
             yaml.safe_dump({"schema": "2.0", "stages": {"pack": {"cmd": "", "outs": [out]}}})
         )
@@ -393,7 +395,7 @@ def test_what_was_made_otherwise_is_a_row_of_its_own(copy: Path, change: str, re
         changes = {"head_settings": PARAMS["head_settings"] | {"sexp": {"rotation": {"weight": 3.0}}}}
     else:
         deps = {"data/so3/test.lmdb": 8 * "7777"}
-        project.dataset(INFO | {"render": {"size": 96}})
+        project.dataset(info_of(["chair", "so|fa"], 96, note="A re-render."))
     project.record("rotation", "sexp", 1, tables(poses(7, 12.0)), deps, **changes)
     project.experiment("other", "sexp", 1, **changes)
     found = read(copy, [], ["rotation"])[0]["rotation"]
@@ -615,7 +617,7 @@ def exp(root: Path, name: str) -> str:
 def test_dvc_itself(tmp_path: Path, read: Read) -> None:
     """`dvc exp run` of one target: its head and seed are a run; what it left in `results/` is not the workspace's."""
     project = Project(tmp_path / "real")
-    (project.root / "info.json").write_text(json.dumps(INFO))
+    (project.root / "info.json").write_text(INFO.model_dump_json())
     (project.root / "dvc.lock").unlink()
     for seed in 0, 1:
         folder = project.root / "prepared" / f"sexp-seed: {seed}"

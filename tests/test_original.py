@@ -139,7 +139,7 @@ def test_images_come_back_in_colour(folder: Path) -> None:
         image = views.image(key)
         assert image.dtype == np.uint8
         assert np.abs(image.astype(int) - picture(200 * hue)).max() <= 6
-    with pytest.raises(KeyError, match=r"bed_0001\.v001"):
+    with pytest.raises(UserError, match=r"no view 'bed_0001\.v001'"):
         views.image("bed_0001.v001")
 
 

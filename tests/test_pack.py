@@ -10,9 +10,11 @@ import simplejpeg
 from safetensors.numpy import save_file
 from scipy.spatial.transform import Rotation
 
+from sphreg.checksums import check, write_checksums
 from sphreg.config import Render
 from sphreg.errors import UserError
 from sphreg.pack import pack
+from sphreg.render.png import png
 from sphreg.render.shards import read_index
 from sphreg.views import Views
 
@@ -39,26 +41,31 @@ MESHES = [
 ENGINE = {"engine": "pencil", "version": "2B"}
 
 
+def noise(mesh, view, *shape):
+    return np.random.default_rng([zlib.crc32(mesh.encode()), view]).integers(0, 256, (16, 16, *shape), np.uint8)
+
+
 def image(mesh, view):
-    return b"jpeg %b %d" % (mesh.encode(), view)
+    return simplejpeg.encode_jpeg(noise(mesh, view, 1), 95, "GRAY")
 
 
 def normals(mesh, view):
-    return b"png %b %d" % (mesh.encode(), view)
+    return png(noise(mesh, view, 3))
 
 
 def quaternions(mesh, n):
     return Rotation.random(n, np.random.default_rng(zlib.crc32(mesh.encode()))).as_quat(canonical=True)
 
 
-def write_shard(path, mesh, views, with_normals):
+def write_shard(path, mesh, views, with_normals, **changes):
+    """Changes replace arrays; a null leaves one out."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {"quaternions": quaternions(mesh, views)}
     for view in range(1, views + 1):
         arrays[f"v{view:03d}.jpg"] = np.frombuffer(image(mesh, view), np.uint8)
         if view <= with_normals:
             arrays[f"v{view:03d}.png"] = np.frombuffer(normals(mesh, view), np.uint8)
-    save_file(arrays, path)
+    save_file({name: array for name, array in (arrays | changes).items() if array is not None}, path)
 
 
 @pytest.fixture
@@ -75,6 +82,8 @@ def folders(tmp_path):
         rows.writerow(["bad", "bath", "test", "", "", "", "x", "has no faces"])
     (meshes / "source.json").write_text(json.dumps({"source": "folder", "path": "here"}))
     (shards / "engine.json").write_text(json.dumps(ENGINE))
+    write_checksums(meshes)
+    write_checksums(shards)
     return shards, meshes, tmp_path / "so3"
 
 
@@ -89,8 +98,8 @@ def read_csv(path):
 
 def test_the_dataset_is_six_files_and_their_description(folders):
     pack(*folders, SETTINGS)
-    names = ["info.json", *(f"{s}{end}" for s in ("test", "train") for end in (".csv", ".lmdb", ".normals.lmdb"))]
-    assert sorted(path.name for path in folders[2].iterdir()) == sorted(names)
+    names = [f"{split}{end}" for split in ("test", "train") for end in (".csv", ".lmdb", ".normals.lmdb")]
+    assert sorted(path.name for path in folders[2].iterdir()) == sorted(["SHA256SUMS", "info.json", *names])
 
 
 @pytest.mark.parametrize(("split", "views", "with_normals"), [("train", 3, 2), ("test", 2, 1)])
@@ -161,27 +170,108 @@ def test_packing_twice_gives_the_same_bytes(folders):
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
 
 
-def test_a_split_may_be_without_normals(folders):
-    pack(*folders, SETTINGS.model_copy(update={"test_normals": 0}))
-    assert len(Views(folders[2] / "test.normals.lmdb")) == 0
-    assert len(Views(folders[2] / "test.lmdb")) == 4
+def nan(mesh, views):
+    """Rotations of which the second is none."""
+    found = quaternions(mesh, views)
+    found[1, 2] = np.nan
+    return found
+
+
+DAMAGED = r"z\.safetensors: it is not a shard, or is damaged"
+
+
+def raw(content):
+    return np.frombuffer(content, np.uint8)
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda shard: shard.unlink(), r"z\.safetensors: the shard is missing or damaged"),
-        (lambda shard: shard.write_bytes(shard.read_bytes()[:-30]), r"z\.safetensors: the shard is missing or damaged"),
-        (lambda shard: shard.write_bytes(b""), r"z\.safetensors: the shard is missing or damaged"),
-        (lambda shard: write_shard(shard, "z", 5, 1), r"z\.safetensors: it has 5 views, and the settings ask for 2"),
-        (lambda shard: write_shard(shard, "z", 2, 0), r"z\.safetensors: the shard is missing or damaged .*v001\.png"),
-        (lambda shard: (shard.parents[2] / "engine.json").unlink(), r"engine\.json: it cannot be read"),
+        (
+            lambda shard: shard.write_bytes(shard.read_bytes()[:-30]),
+            DAMAGED,
+        ),
+        (lambda shard: shard.write_bytes(b""), DAMAGED),
+        (
+            lambda shard: write_shard(shard, "z", 5, 1),
+            r"z\.safetensors: it has v003\.jpg, which `render` does not ask for",
+        ),
+        (lambda shard: write_shard(shard, "z", 2, 0), r"z\.safetensors: it lacks v001\.png, which `render` asks for"),
+        (lambda shard: write_shard(shard, "z", 2, 1, quaternions=None), r"z\.safetensors: it lacks quaternions"),
+        (lambda shard: write_shard(shard, "z", 2, 1, quaternions=nan("z", 2)), r"z\.safetensors: .* v002 is \[.*nan, "),
+        (
+            lambda shard: write_shard(shard, "z", 2, 1, quaternions=2 * quaternions("z", 2)),
+            r"z\.safetensors: the quaternion of v001 is \[.*\], allowed: of length 1",
+        ),
+        (
+            lambda shard: write_shard(shard, "z", 2, 1, quaternions=0 * quaternions("z", 2)),
+            r"z\.safetensors: the quaternion of v001 is \[-?0\.0, .*\], allowed",
+        ),
+        (
+            lambda shard: write_shard(shard, "z", 2, 1, quaternions=quaternions("z", 2).astype(np.float32)),
+            r"z\.safetensors: quaternions is of type F32 and shape \[2, 4\], allowed: F64 and \[2, 4\]",
+        ),
+        (
+            lambda shard: write_shard(shard, "z", 2, 1, quaternions=quaternions("z", 3)),
+            r"z\.safetensors: quaternions is of type F64 and shape \[3, 4\]",
+        ),
+        (
+            lambda shard: write_shard(shard, "z", 2, 1, **{"v001.jpg": noise("z", 1)}),
+            r"z\.safetensors: v001\.jpg is of type U8 and shape \[16, 16\]",
+        ),
+        (
+            lambda shard: write_shard(shard, "z", 2, 1, **{"v002.jpg": raw(b"")}),
+            r"z\.safetensors: v002\.jpg is no grey JPEG of 16 x 16 pixels",
+        ),
+        (
+            lambda shard: write_shard(
+                shard, "z", 2, 1, **{"v002.jpg": raw(simplejpeg.encode_jpeg(noise("z", 1, 1)[:8].copy(), 95, "GRAY"))}
+            ),
+            r"z\.safetensors: v002\.jpg is no grey JPEG of 16 x 16 pixels",
+        ),
+        (
+            lambda shard: write_shard(
+                shard, "z", 2, 1, **{"v002.jpg": raw(simplejpeg.encode_jpeg(noise("z", 1, 3), 95, "RGB"))}
+            ),
+            r"z\.safetensors: v002\.jpg is no grey JPEG of 16 x 16 pixels",
+        ),
+        (
+            lambda shard: write_shard(shard, "z", 2, 1, **{"v001.png": raw(png(noise("z", 1, 3)[:8].copy()))}),
+            r"z\.safetensors: v001\.png is no PNG of 16 x 16 pixels in colour",
+        ),
+        (
+            lambda shard: (shard.parents[2] / "engine.json").write_text(json.dumps({"engine": 3})),
+            r"engine\.json: engine: Input should be a valid string",
+        ),
+        (lambda shard: (shard.parents[2] / "engine.json").write_text("{}"), r"engine\.json: engine is missing"),
     ],
 )
 def test_a_bad_shard_is_named(folders, spoil, message):
-    spoil(folders[0] / "bed" / "test" / "z.safetensors")
+    shards, _, out = folders
+    spoil(shards / "bed" / "test" / "z.safetensors")
+    write_checksums(shards)
     with pytest.raises(UserError, match=message):
         pack(*folders, SETTINGS)
+    assert not (out / "info.json").exists() and not (out / "test.lmdb").exists()
+
+
+@pytest.mark.parametrize("file", ["bed/test/z.safetensors", "engine.json", "index.csv", "source.json"])
+def test_what_has_changed_since_it_was_written_is_not_packed(folders, file):
+    """A shard of another mesh, or one file for another."""
+    shards, meshes, _ = folders
+    path = next(folder / file for folder in (shards, meshes) if (folder / file).exists())
+    path.write_bytes((shards / "sofa/test/c.safetensors").read_bytes())
+    with pytest.raises(UserError, match=rf"{path.name}: it is not what was written"):
+        pack(*folders, SETTINGS)
+    path.unlink()
+    with pytest.raises(UserError, match=rf"{path.name}: it cannot be read"):
+        pack(*folders, SETTINGS)
+
+
+def test_the_checksums_are_those_of_all_files(folders):
+    pack(*folders, SETTINGS)
+    out = folders[2]
+    check(out, [path.name for path in out.iterdir() if path.name != "SHA256SUMS"])
 
 
 def test_meshes_that_were_skipped_are_left_out(folders):
@@ -193,6 +283,7 @@ def test_an_index_without_meshes_is_refused(folders):
     index = meshes / "index.csv"
     lines = index.read_text().splitlines()
     index.write_text("\n".join([lines[0], lines[-1]]))
+    write_checksums(meshes)
     with pytest.raises(UserError, match=r"index\.csv: it lists no mesh"):
         pack(shards, meshes, out, SETTINGS)
     index.unlink()

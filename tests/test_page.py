@@ -18,10 +18,12 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from benchmarks.packed import info_of
 from benchmarks.report import NOTE, make, write
 from sphreg.comparison import Comparison, Difference, Estimate, Pair, Row, Scored, compare
 from sphreg.comparison_tables import Table, overview_table, pair_table, published_tables, row_table
 from sphreg.errors import UserError
+from sphreg.info import read_info
 from sphreg.page import as_texts
 from sphreg.page.gallery import Meshes, gallery, signs_right
 from sphreg.page.highlights import write_highlights
@@ -136,7 +138,7 @@ def test_one_view_of_one_mesh_with_one_head(tmp_path: Path) -> None:
 
 def row_of(study: Path, task: str, head: str = "1", seeds: Sequence[int] = (0, 1)) -> Row:
     """The row of a head; their folders are numbered, and here their names, too."""
-    info = json.loads((study / "so3" / "info.json").read_text())
+    info = read_info(study / "so3")
     folders = {seed: study / "results" / head / str(seed) / task for seed in seeds}
     runs = [Run("here", None, task, head, seed, {}, {}, {}, str(folder), "") for seed, folder in folders.items()]
     (row,) = compare([Scored(run, Path(run.folder), info) for run in runs]).rows
@@ -304,7 +306,7 @@ def test_the_overview_has_a_column_of_medians_for_each_task(study: Path) -> None
 
 
 def test_rows_and_pairs_are_tables() -> None:
-    info = {"note": "", "source": "", "categories": [], "render": {"size": 1}}
+    info = info_of(["chair"], 64)
     runs = {name: Run("", None, "rotation", name, 0, {}, {}, {}, "", "") for name in ("flat", "sexp")}
     median, acc = Estimate(50.04, 0.31, (48.0, 52.0)), Estimate(0.25, None, None)
     both = [Scored(runs["flat"], Path(), info), Scored(replace(runs["flat"], seed=1), Path(), info)]

@@ -16,7 +16,10 @@ import simplejpeg
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from benchmarks.packed import info_of
+from sphreg.checksums import write_checksums
 from sphreg.errors import UserError
+from sphreg.info import write_info
 from sphreg.metrics import histogram, normals_metrics, pose_metrics
 from sphreg.report import extremes, read_errors, report
 from sphreg.views import write_views
@@ -83,9 +86,10 @@ def write_normals(folder: Path, errors: Mapping[str, list[list[float]]]) -> None
 
 def write_data(folder: Path, keys: list[str]) -> Path:
     folder.mkdir()
-    (folder / "info.json").write_text(json.dumps({"render": {"fov_deg": 40.0, "size": SIZE}, "note": "A re-render."}))
+    write_info(folder, info_of(["chair"], SIZE))
     grey = (np.add.outer(range(SIZE), range(SIZE)) * 8).astype(np.uint8)[..., None]
     write_views(folder / "test.lmdb", [(key, simplejpeg.encode_jpeg(grey, 95, "GRAY")) for key in sorted(keys)])
+    write_checksums(folder)
     return folder
 
 

@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.packed import info_of
+from sphreg.checksums import write_checksums
 from sphreg.errors import UserError
+from sphreg.info import write_info
 from sphreg.metrics import normals_metrics, pose_metrics
 from sphreg.table import table
 
@@ -36,8 +39,8 @@ def write_normals(folder: Path, bins: list[int]) -> None:
 
 def write_data(folder: Path) -> Path:
     folder.mkdir()
-    info = {"render": {"size": 48}, "categories": ["chair", "so|fa"], "note": NOTE, "source": "furniture"}
-    (folder / "info.json").write_text(json.dumps(info))
+    write_info(folder, info_of(["chair", "so|fa"], 48, note=NOTE))
+    write_checksums(folder)
     return folder
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import simplejpeg
 import torch
@@ -20,6 +19,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation as Turn
 from torch import Tensor
 
+from benchmarks.packed import describe
 from sphreg import training
 from sphreg.errors import UserError
 from sphreg.evaluation import evaluate
@@ -28,6 +28,7 @@ from sphreg.heads.base import Head
 from sphreg.heads.direct import Direct
 from sphreg.model import Model, ModelConfig
 from sphreg.samples import Batch, Samples
+from sphreg.split import views_table
 from sphreg.training import optimization, step
 from sphreg.views import write_views
 from tests.settings import PARAMS
@@ -94,7 +95,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("so3")
     rng = np.random.default_rng(0)
     for split, meshes in MESHES.items():
-        rows, images, normals = [], [], []
+        rows, quaternions, images, normals = [], [], [], []
         for category in CATEGORIES:
             for number in range(1, meshes + 1):
                 mesh = f"{category}_{number + 100 * (split == 'test'):04d}"
@@ -102,14 +103,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     key = f"{mesh}.v{view:03d}"
                     quaternion = Turn.random(rng=rng).as_quat(canonical=True)
                     image, colours = picture(quaternion)
-                    x, y, z, w = quaternion.tolist()
-                    rows.append({"key": key, "category": category, "mesh": mesh, "qw": w, "qx": x, "qy": y, "qz": z})
+                    rows.append((key, category, mesh))
+                    quaternions.append(quaternion)
                     images.append((key, simplejpeg.encode_jpeg(image[..., None].copy(), 95, "GRAY")))
                     if view <= NORMALS:
                         normals.append((key, png(colours * (key != EMPTY))))
-        pd.DataFrame(rows).to_csv(folder / f"{split}.csv", index=False)
+        views_table(*zip(*rows, strict=True), np.array(quaternions)).to_csv(folder / f"{split}.csv", index=False)
         write_views(folder / f"{split}.lmdb", images)
         write_views(folder / f"{split}.normals.lmdb", normals)
+    describe(folder, SIZE)
     return folder
 
 
@@ -412,6 +414,7 @@ class TestSamples:
         for name in "test.csv", "test.lmdb":
             (tmp_path / name).write_bytes((data / name).read_bytes())
         write_views(tmp_path / "test.normals.lmdb", [])
+        describe(tmp_path, SIZE)
         with pytest.raises(UserError, match="the split test has no view with normals"):
             Samples.read(tmp_path, "test", with_normals=True)
 

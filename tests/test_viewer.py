@@ -1,6 +1,5 @@
 """`python -m sphreg.views`: the views that were asked for, with their labels, and a sentence for all that is wrong."""
 
-import csv
 import io
 import pickle
 import subprocess
@@ -18,11 +17,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from sphreg.figures.sheet import sheet
+from sphreg.split import COLUMNS, views_table
+from sphreg.viewpoints import viewpoint_quaternions
 from sphreg.views import __main__ as viewer
 from sphreg.views import write_views
 
 KEYS = [f"{mesh}.v{view:03d}" for mesh in ("chair_0001", "chair_0002", "night_stand_0001") for view in range(1, 5)]
-HEADER = ["key", "category", "mesh", "qw", "qx", "qy", "qz", "azimuth_deg", "elevation_deg", "tilt_deg"]
+HEADER = list(COLUMNS)
 
 
 def grey(number: int) -> np.ndarray:
@@ -56,12 +57,10 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder / "test.normals.lmdb",
         [(key, encoded(normals(number), "PNG")) for number, key in enumerate(KEYS) if number % 2 == 0],
     )
-    with (folder / "test.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(HEADER)
-        for number, key in enumerate(KEYS):
-            category = "chair" if number < 8 else "night_stand"
-            writer.writerow([key, category, key[:-5], 1, 0, 0, 0, number - 0.4, -10 * number, 179.6])
+    categories = ["chair"] * 8 + ["night_stand"] * 4
+    degrees = np.array([(number - 0.4, -7 * number, 179.6) for number in range(len(KEYS))])
+    table = views_table(KEYS, categories, [key[:-5] for key in KEYS], viewpoint_quaternions(np.radians(degrees)))
+    table.to_csv(folder / "test.csv", index=False)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return folder
@@ -114,7 +113,7 @@ def test_a_sheet_of_all_views(data: Path, sheets: Sheets, capsys: pytest.Capture
     assert {path: path.read_bytes() for path in data.iterdir()} == before  # no lock file
     (drawn,) = sheets
     assert drawn["title"] == "test.lmdb: 12 of 12 views" and drawn["columns"] == 8
-    assert drawn["labels"] == [f"{key}\n{number}° {-10 * number}° 180°" for number, key in enumerate(KEYS)]
+    assert drawn["labels"] == [f"{key}\n{number}° {-7 * number}° 180°" for number, key in enumerate(KEYS)]
     assert "azimuth, elevation and tilt" in drawn["note"] and "re-render" in drawn["note"]
     for number, image in enumerate(drawn["images"]):
         assert np.abs(image.astype(int) - grey(number)).max() <= 2
@@ -137,7 +136,7 @@ def test_normals_are_colours_on_white(data: Path, sheets: Sheets) -> None:
     (drawn,) = sheets
     assert Path("test.normals.png").is_file() and drawn["title"] == "test.normals.lmdb: 6 of 6 views"
     assert [label.split("\n") for label in drawn["labels"]] == [
-        [key, f"{number}° {-10 * number}° 180°"] for number, key in enumerate(KEYS) if number % 2 == 0
+        [key, f"{number}° {-7 * number}° 180°"] for number, key in enumerate(KEYS) if number % 2 == 0
     ]
     for number, image in enumerate(drawn["images"]):
         assert (image[0] == 255).all()
@@ -156,7 +155,7 @@ def test_a_view_that_the_table_lacks_has_its_key_alone(data: Path, sheets: Sheet
     lines = (data / "test.csv").read_text().splitlines(keepends=True)
     (data / "test.csv").write_text("".join(lines[:-1]))
     assert viewer.main([str(data / "test.lmdb")]) == 0
-    assert sheets[0]["labels"][-2:] == [f"{KEYS[-2]}\n10° -100° 180°", KEYS[-1]]
+    assert sheets[0]["labels"][-2:] == [f"{KEYS[-2]}\n10° -70° 180°", KEYS[-1]]
 
 
 def test_a_category(data: Path, sheets: Sheets, capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,9 +251,9 @@ def test_a_poisoned_original_is_refused(original: Path, capsys: pytest.CaptureFi
         (["so3/text.lmdb"], "so3/text.lmdb: the view 'a' is no image that can be decoded."),
         (["so3/half.lmdb"], "so3/half.lmdb: the view 'a' is no image that can be decoded."),
         (["so3/png.lmdb"], "so3/png.lmdb: the view 'a' is no image that can be decoded."),
-        (["so3/other.lmdb"], "so3/other.csv: it cannot be read"),
-        (["so3/angles.lmdb"], "so3/angles.csv: it cannot be read"),
-        (["so3/binary.lmdb"], "so3/binary.csv: it cannot be read"),
+        (["so3/other.lmdb"], "so3/other.csv: it has no column 'key', only 'a', 'b'."),
+        (["so3/angles.lmdb"], "so3/angles.csv: it is not a table, or is damaged"),
+        (["so3/binary.lmdb"], "so3/binary.csv: it is not a table, or is damaged"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

@@ -4,16 +4,20 @@ import io
 import multiprocessing
 import os
 import pickle
+import resource
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import lmdb
 import numpy as np
 import pytest
 from PIL import Image
 
+import sphreg.views
 from sphreg.errors import UserError
-from sphreg.views import Views, write_views
+from sphreg.views import MAP_SIZE, Views, write_views
 
 ITEMS = [
     (f"chair_{mesh:04d}.v{view:03d}", bytes([mesh, view]) * (mesh * view)) for mesh in range(60) for view in range(50)
@@ -43,7 +47,7 @@ def test_a_key_is_there_or_not(path):
     views = Views(path)
     assert "chair_0007.v003" in views
     assert "chair_0007.v050" not in views
-    with pytest.raises(KeyError, match=r"train\.lmdb has no view 'chair_0007\.v050'"):
+    with pytest.raises(UserError, match=r"train\.lmdb: it has no view 'chair_0007\.v050'\."):
         views["chair_0007.v050"]
 
 
@@ -277,3 +281,70 @@ def test_another_kind_of_file_is_refused(tmp_path):
     (tmp_path / "a.lmdb").write_bytes(b"hello " * 10_000)
     with pytest.raises(UserError, match=r"a\.lmdb: it is no LMDB file"):
         Views(tmp_path / "a.lmdb")
+
+
+def test_the_map_grows_and_the_bytes_are_those_of_one_that_did_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(sphreg.views, "FIRST_MAP", 1 << 16)
+    monkeypatch.setattr(sphreg.views, "TRANSACTION", 100)
+    write_views(tmp_path / "a.lmdb", ITEMS)
+    with lmdb.open(str(tmp_path / "b.lmdb"), subdir=False, lock=False, map_size=MAP_SIZE) as environment:
+        for start in range(0, len(ITEMS), 100):
+            with environment.begin(write=True) as transaction:
+                for key, value in ITEMS[start : start + 100]:
+                    transaction.put(key.encode(), value, append=True)
+    assert (tmp_path / "a.lmdb").read_bytes() == (tmp_path / "b.lmdb").read_bytes()
+
+
+def limited(path, room, sender):
+    """Write with so many bytes of address space beside what this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + room
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    try:
+        write_views(path, ITEMS)
+        sender.send(len(Views(path)))
+    except UserError as error:
+        sender.send(str(error))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("room", [1 << 28, 1 << 20])
+def test_a_limit_of_address_space(tmp_path, room):
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    path = tmp_path / "a.lmdb"
+    child = multiprocessing.get_context("fork").Process(target=limited, args=(path, room, sender))
+    child.start()
+    assert receiver.poll(300)
+    said = receiver.recv()
+    child.join()
+    if room > sphreg.views.FIRST_MAP:
+        assert said == len(ITEMS)
+    else:
+        assert said.startswith(f"{path}: it cannot be written (") and said.endswith("is the address space full?).")
+
+
+def test_a_key_that_is_no_text(path):
+    path.write_bytes(path.read_bytes().replace(b"chair_0007.v003", b"chair_0007.v00\xff"))
+    with pytest.raises(UserError, match=r"train\.lmdb: it is damaged \(.*utf-8"):
+        _ = Views(path).keys
+
+
+@pytest.mark.parametrize("root", [1 << 20, 0])
+def test_pages_that_lmdb_does_not_find(path, root):
+    content = bytearray(path.read_bytes())
+    for page in 0, 1:
+        start = page * resource.getpagesize() + 128  # of the root of the tree, in both pages that describe the file
+        content[start : start + 8] = root.to_bytes(8, "little")
+    path.write_bytes(content)
+    views = Views(path)
+    for read_it in (lambda: views.keys, lambda: views[ITEMS[0][0]], lambda: views.images([ITEMS[0][0]])):
+        with pytest.raises(UserError, match=r"train\.lmdb: it is damaged \("):
+            read_it()
+
+
+def test_images_of_a_key_that_is_not_there(tmp_path):
+    write_views(tmp_path / "a.lmdb", [("a", encoded(np.zeros((8, 8), np.uint8), "JPEG"))])
+    for keys in ["b"], ["a", "b"]:
+        with pytest.raises(UserError, match=r"a\.lmdb: it has no view 'b'\.$"):
+            Views(tmp_path / "a.lmdb").images(keys)

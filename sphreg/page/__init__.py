@@ -24,6 +24,7 @@ from sphreg.comparison_tables import (
 )
 from sphreg.figures import svg
 from sphreg.files import write_whole
+from sphreg.info import Info
 from sphreg.page.gallery import RANKS, gallery
 from sphreg.page.pictures import Picture
 from sphreg.page.study import Study
@@ -83,8 +84,8 @@ def write_page(study: Study, notes: Sequence[str], command: str, settings: Mappi
         overview=overview_table(found),
         reading=[*EXPLANATION, *notes],
         others=OTHERS,
-        counts=_counts(info["counts"]),
-        facts=[*as_texts({name: info[name] for name in ("camera", "shading", "engine") if name in info})],
+        counts=_counts(info),
+        facts=[*as_texts(info.model_dump(include={"camera", "shading", "engine"}))],
         command=command,
         commands=Table(
             "The runs",
@@ -166,15 +167,15 @@ def _galleries(task: str, study: Study) -> list[dict[str, Any]]:
     return found
 
 
-def _counts(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Table:
+def _counts(info: Info) -> Table:
     """Meshes, views and maps of normals of each category; in the caption, of all."""
     rows = []
-    for category in {**counts["train"], **counts["test"]}:
+    for category in info.categories:
         row: dict[str, Any] = {"category": category}
-        for split in "train", "test":
-            row |= {f"{split}: {name}": number for name, number in counts[split].get(category, {}).items()}
+        for split, counts in info.counts.items():
+            row |= {f"{split}: {name}": number for name, number in counts[category]}
         rows.append(row)
-    frame = pd.DataFrame(rows).fillna(0)
-    text = frame.iloc[:, 1:].map(lambda number: f"{number:,.0f}")
-    sums = ", ".join(f"{name} {number:,.0f}" for name, number in frame.iloc[:, 1:].sum().items())
+    frame = pd.DataFrame(rows)
+    text = frame.iloc[:, 1:].map(lambda number: f"{number:,}")
+    sums = ", ".join(f"{name} {number:,}" for name, number in frame.iloc[:, 1:].sum().items())
     return Table(f"What the dataset holds. In all: {sums}", pd.concat([frame[["category"]], text], axis=1))

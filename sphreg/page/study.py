@@ -1,22 +1,22 @@
 """What the page and the README show: comparisons, and of the rows that were tested on one dataset their views."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from sphreg.comparison import Comparison, Row
 from sphreg.errors import UserError
 from sphreg.figures.looks import Look, looks
+from sphreg.info import Info, read_info
 from sphreg.page.gallery import Meshes
 from sphreg.page.pictures import Picture, pictures
 from sphreg.page.results import errors
 from sphreg.render.camera import Camera
+from sphreg.split import read_split
 from sphreg.views import Views
 
 
@@ -36,7 +36,7 @@ class Study:
     found: Mapping[str, Comparison]
     drawn: dict[str, list[Row]]
     errors: dict[str, pd.DataFrame]
-    info: dict[str, Any]
+    info: Info
     views: Views
     meshes: Meshes
 
@@ -53,7 +53,7 @@ class Study:
     @property
     def camera(self) -> Camera:
         """Of the test images."""
-        return Camera(self.info["render"]["size"], self.info["render"]["fov_deg"])
+        return Camera(self.info.render.size, self.info.render.fov_deg)
 
 
 def study(found: Mapping[str, Comparison], data: Path, meshes: Path) -> Study:
@@ -65,17 +65,16 @@ def study(found: Mapping[str, Comparison], data: Path, meshes: Path) -> Study:
         meshes: the folder of normalised meshes, with `index.csv`.
 
     Raises:
-        UserError: the dataset is not there, or rows say that they are of its views and are not.
+        UserError: the dataset is not there or not as it was packed, or rows say that they are of its views and are not.
     """
     for path in data / "info.json", data / "test.csv", data / "test.lmdb", meshes / "index.csv":
         if not path.exists():
             raise UserError(f"{path} is not there, which the page is drawn from; `dvc checkout` brings what was made.")
-    info = json.loads((data / "info.json").read_text(encoding="utf-8"))
-    names = dict.fromkeys(["key", "category", "mesh"], str)
-    views = pd.read_csv(data / "test.csv", dtype=names, keep_default_na=False)
+    info = read_info(data)
+    views = read_split(data, "test", info, with_normals=False)
     drawn = {task: _tested_on(comparison.rows, data / "test.csv") for task, comparison in found.items()}
-    tables = {task: errors(rows, views) for task, rows in drawn.items() if rows}
-    return Study(found, drawn, tables, info, Views(data / "test.lmdb"), Meshes(meshes))
+    tables = {task: errors(rows, views.table) for task, rows in drawn.items() if rows}
+    return Study(found, drawn, tables, info, views.images, Meshes(meshes))
 
 
 def _tested_on(rows: list[Row], views: Path) -> list[Row]:

@@ -4,19 +4,23 @@ It is a safetensors file: `v001.jpg` are the bytes of the grey image of the firs
 where they are kept, and `quaternions` are the rotations of all views, XYZW.
 """
 
-from collections.abc import Iterable
+import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, UInt8
-from safetensors import SafetensorError, safe_open
+from jaxtyping import Float64
+from safetensors import deserialize
 from safetensors.numpy import save
+from simplejpeg import decode_jpeg_header
 
 from sphreg.config import Render
 from sphreg.errors import UserError
+from sphreg.reading import reading
 
 ROTATIONS = "quaternions"
+PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR"  # what width, height, depth and type of colour follow
 
 
 @dataclass(frozen=True)
@@ -89,28 +93,60 @@ def encode_shard(images: dict[str, bytes], normals: dict[str, bytes], quaternion
     return save({ROTATIONS: quaternions} | {name: np.frombuffer(file, np.uint8) for name, file in files.items()})
 
 
-def is_whole(path: Path, settings: Render, split: str) -> bool:
-    """Whether a shard is there, to its end, with the views that a mesh of this split has and no others."""
-    names, with_normals = view_names(settings, split)
-    files = {f"{name}.jpg" for name in names} | {f"{name}.png" for name in with_normals}
-    try:
-        with safe_open(path, "np") as shard:
-            return set(shard.keys()) == files | {ROTATIONS} and shard.get_slice(ROTATIONS).get_shape() == [
-                len(names),
-                4,
-            ]
-    except (OSError, SafetensorError):
-        return False
+class Shard(NamedTuple):
+    """All views of a mesh, in the order of their names; the first of them have normals."""
+
+    quaternions: Float64[np.ndarray, "n 4"]
+    images: list[bytes]
+    normals: list[bytes]
 
 
-def read_shard(path: Path, names: Iterable[str]) -> list[UInt8[np.ndarray, " bytes"] | Float64[np.ndarray, "n 4"]]:
-    """The arrays of these names.
+def decode_shard(content: bytes, path: Path, settings: Render, split: str) -> Shard:
+    """The views of a mesh, from the content of a file.
+
+    Args:
+        content: of the file.
+        path: of the file, for messages.
+        settings: with which it was rendered.
+        split: of the mesh.
 
     Raises:
-        UserError: the shard is missing or damaged, or one of them is not in it.
+        UserError: it is damaged, or is not what these settings render.
     """
+    with reading(path, "a shard"):
+        arrays = dict(deserialize(content))
+    views, with_normals = view_names(settings, split)
+    images, normals = [f"{view}.jpg" for view in views], [f"{view}.png" for view in with_normals]
+    if differing := sorted(arrays.keys() ^ {ROTATIONS, *images, *normals}):
+        name = differing[0]
+        has = f"has {name}, which `render` does not ask" if name in arrays else f"lacks {name}, which `render` asks"
+        raise UserError(f"{path}: it {has} for; render again.")
+    for name, array in arrays.items():
+        wanted = ("F64", [len(views), 4]) if name == ROTATIONS else ("U8", [len(array["data"])])
+        if (array["dtype"], array["shape"]) != wanted:
+            raise UserError(
+                f"{path}: {name} is of type {array['dtype']} and shape {array['shape']}, allowed: {wanted[0]} and "
+                f"{wanted[1]}; render again."
+            )
+    size = settings.size
+    for name in images:
+        try:
+            found = decode_jpeg_header(arrays[name]["data"])[:3]
+        except ValueError:
+            found = None
+        if found != (size, size, "Gray"):
+            raise UserError(f"{path}: {name} is no grey JPEG of {size} x {size} pixels; render again.")
+    for name in normals:
+        if not arrays[name]["data"].startswith(PNG + struct.pack(">IIBB", size, size, 8, 2)):
+            raise UserError(f"{path}: {name} is no PNG of {size} x {size} pixels in colour; render again.")
+    quaternions = np.frombuffer(arrays[ROTATIONS]["data"], "<f8").reshape(-1, 4)
+    return Shard(quaternions, *([bytes(arrays[name]["data"]) for name in names] for names in (images, normals)))
+
+
+def is_whole(path: Path, settings: Render, split: str) -> bool:
+    """Whether the shard of a mesh of this split is there, as `decode_shard` demands."""
     try:
-        with safe_open(path, "np") as shard:
-            return [shard.get_tensor(name) for name in names]
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: the shard is missing or damaged ({error}); render again.") from None
+        decode_shard(path.read_bytes(), path, settings, split)
+    except (OSError, UserError):
+        return False
+    return True

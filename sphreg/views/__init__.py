@@ -2,10 +2,11 @@
 
 import io
 import os
+import struct
 import threading
 import time
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -21,8 +22,9 @@ from sphreg.files import whole
 from sphreg.render.camera import decode_normals
 
 # These shape the file: the same items give the same bytes as long as both stay.
-MAP_SIZE = 1 << 40  # bytes that a file can grow to; only what is used is written
+MAP_SIZE = 1 << 40  # bytes that a file says it can grow to
 TRANSACTION = 1000  # items
+FIRST_MAP = 1 << 24  # bytes of address space that writing begins with
 CLOSING_S = 10.0  # within which a file is closed that nobody uses any more
 
 # Of the views that are open, by device and inode, as a file may have many names and a name, in time, many files.
@@ -54,8 +56,12 @@ class Views:
 
     @property
     def keys(self) -> list[str]:
-        """All keys, sorted."""
-        with self._environment().begin() as transaction:
+        """All keys, sorted.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        with self._sentence(), self._environment().begin() as transaction:
             return [bytes(key).decode() for key in transaction.cursor().iternext(values=False)]
 
     def __len__(self) -> int:
@@ -71,21 +77,22 @@ class Views:
         """The encoded view.
 
         Raises:
-            KeyError: there is none with this key.
+            UserError: there is none with this key, or the file is damaged.
         """
         value = self._get(key)
         if value is None:
-            raise KeyError(f"{self.path} has no view {key!r}")
+            raise self._lacking(key)
         return value
 
     def image(self, key: str) -> UInt8[np.ndarray, "h w"]:
         """One grey image, decoded from JPEG.
 
         Raises:
-            UserError: it cannot be decoded.
+            UserError: there is none with this key, or it cannot be decoded.
         """
+        content = self[key]
         try:
-            return simplejpeg.decode_jpeg(self[key], "GRAY")[..., 0]
+            return simplejpeg.decode_jpeg(content, "GRAY")[..., 0]
         except ValueError as error:
             raise self._damaged(key) from error
 
@@ -93,23 +100,23 @@ class Views:
         """The grey images, of one size, of at least one key.
 
         Raises:
-            UserError: one cannot be decoded.
-            ValueError: one has another size.
+            UserError: one is not there, cannot be decoded or has another size.
         """
         first, *_ = keys = list(keys)
         shape = self.image(first).shape
         images = np.empty((len(keys), *shape), dtype=np.uint8)
-        with self._environment().begin(buffers=True) as transaction:  # one for all, as it costs as much as a read
+        # One transaction for all, as it costs as much as a read.
+        with self._sentence(), self._environment().begin(buffers=True) as transaction:
             for place, key in zip(images, keys, strict=True):  # decoded in place: a copy costs a third of the time
                 value = transaction.get(key.encode())
                 if value is None:
-                    raise KeyError(f"{self.path} has no view {key!r}")
+                    raise self._lacking(key)
                 try:
                     decoded = simplejpeg.decode_jpeg(value, "GRAY", buffer=place)
                 except ValueError as error:
                     raise self._damaged(key) from error
                 if decoded.shape[:2] != shape:
-                    raise ValueError(f"{self.path}: {first} has {shape} pixels, and {key} {decoded.shape[:2]}")
+                    raise UserError(f"{self.path}: {first} has {shape} pixels, and {key} {decoded.shape[:2]}.")
         return images
 
     def normals(self, key: str) -> Float32[np.ndarray, "h w 3"]:
@@ -120,20 +127,32 @@ class Views:
         """The same map, as `sphreg.render.camera.encode_normals` made it.
 
         Raises:
-            UserError: it cannot be decoded.
+            UserError: there is none with this key, or it cannot be decoded.
         """
+        content = self[key]
         try:
-            return np.asarray(Image.open(io.BytesIO(self[key])))
+            return np.asarray(Image.open(io.BytesIO(content)))
         except (OSError, SyntaxError, ValueError) as error:  # Pillow's for what is no PNG, or a broken one
             raise self._damaged(key) from error
+
+    def _lacking(self, key: str) -> UserError:
+        return UserError(f"{self.path}: it has no view {key!r}.")
 
     def _damaged(self, key: str) -> UserError:
         return UserError(f"{self.path}: the view {key!r} is no image that can be decoded.")
 
     def _get(self, key: str) -> bytes | None:
-        with self._environment().begin() as transaction:
+        with self._sentence(), self._environment().begin() as transaction:
             value: bytes | None = transaction.get(key.encode())
             return value
+
+    @contextmanager
+    def _sentence(self) -> Iterator[None]:
+        """Around reading: what LMDB finds wrong with the pages of the file becomes one."""
+        try:
+            yield
+        except (lmdb.Error, UnicodeError) as error:
+            raise UserError(f"{self.path}: it is damaged ({error}).") from error
 
     def _environment(self) -> lmdb.Environment:
         """The environment of the file, looked up again only after a fork and after a file was replaced."""
@@ -151,27 +170,58 @@ def write_views(path: Path, items: Iterable[tuple[str, bytes]]) -> None:
         items: keys, in ascending order, and what they stand for.
 
     Raises:
-        ValueError: a key is not after the one before it.
-        UserError: the file cannot be written, as on a full disk. An older one is still there then.
+        UserError: a key is not after the one before it; or the file cannot be written, as on a full disk. An older one
+            is still there then.
     """
+    with writing(path) as put:
+        for key, value in items:
+            put(key, value)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Callable[[str, bytes], None]]:
+    """A function that takes the items of `write_views` one after the other; at the end the file is there."""
     with whole(path) as partial:  # a new file each time: pages of an older one would be reused, in another order
         try:
-            _write(partial, items)
+            with lmdb.open(str(partial), subdir=False, lock=False, map_size=FIRST_MAP, sync=False) as environment:
+                chunk: list[tuple[str, bytes]] = []
+
+                def put(key: str, value: bytes) -> None:
+                    chunk.append((key, value))
+                    if len(chunk) == TRANSACTION:
+                        _write(environment, chunk, path)
+
+                yield put
+                _write(environment, chunk, path)
+                environment.sync(True)
+                page: int = environment.stat()["psize"]
         except lmdb.Error as error:
-            raise UserError(f"{path}: it cannot be written ({error}; is the disk full?).") from error
+            what = "address space" if isinstance(error, lmdb.MemoryError) else "disk"
+            raise UserError(f"{path}: it cannot be written ({error}; is the {what} full?).") from error
+        # Both pages that describe a file hold the size of the map that wrote it, at byte 32 of each: one size for all.
+        with partial.open("r+b") as file:
+            for start in 0, page:
+                file.seek(start + 32)
+                file.write(struct.pack("=Q", MAP_SIZE))
     global _writes
     _writes += 1
 
 
-def _write(path: Path, items: Iterable[tuple[str, bytes]]) -> None:
-    with lmdb.open(str(path), subdir=False, lock=False, map_size=MAP_SIZE, sync=False) as environment:
-        rest = iter(items)
-        while chunk := list(islice(rest, TRANSACTION)):
-            with environment.begin(write=True) as transaction:
-                for key, value in chunk:
-                    if not transaction.put(key.encode(), value, append=True):
-                        raise ValueError(f"the keys are not in ascending order at {key!r}")
-        environment.sync(True)
+def _write(environment: lmdb.Environment, chunk: list[tuple[str, bytes]], path: Path) -> None:
+    """Write the items in one transaction, and empty the list.
+
+    The map grows as needed, as limits of the address space count all of it; before the transaction, as one that is
+    repeated leaves other bytes in what is not used of its pages.
+    """
+    state, page = environment.info(), environment.stat()["psize"]
+    size, needed = state["map_size"], state["last_pgno"] * page + sum(len(value) + 4 * page for _, value in chunk)
+    if size < needed:
+        environment.set_mapsize(1 << needed.bit_length())
+    with environment.begin(write=True) as transaction:
+        for key, value in chunk:
+            if not transaction.put(key.encode(), value, append=True):
+                raise UserError(f"{path}: the keys are not in ascending order at {key!r}.")
+    chunk.clear()
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -207,6 +257,8 @@ def _open(path: Path) -> lmdb.Environment:
             environment = lmdb.open(str(path), subdir=False, readonly=True, lock=False, readahead=False)
             break
         except lmdb.Error as error:
+            if isinstance(error, lmdb.MemoryError):
+                raise UserError(f"{path}: it does not fit into the address space ({error}).") from None
             if "already open in this process" not in str(error) or time.monotonic() > end:
                 raise UserError(f"{path}: it is no LMDB file ({error}).") from None
             time.sleep(0.001)  # another thread lets it go: it is forgotten here a little before it is closed

@@ -11,26 +11,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import lmdb
 import matplotlib
 import numpy as np
-import pandas as pd
 from jaxtyping import UInt8
 from matplotlib.backends import BackendFilter, backend_registry
 from PIL import Image
 
+from sphreg.checksums import NAME as CHECKSUMS
+from sphreg.checksums import check
 from sphreg.errors import UserError
 from sphreg.figures import png
 from sphreg.figures.sheet import sheet
 from sphreg.files import write_whole
-from sphreg.pack import NOTE
+from sphreg.info import NOTE
+from sphreg.split import DEGREES, read_views
 from sphreg.views import Views
 from sphreg.views.original import OriginalViews, category, find_rotations
 
 MOST = 1000  # images on a sheet
 LARGEST = 256  # pixels; what is larger is shown smaller
 WINDOW = 14, 9  # inches, at most
-ANGLES = ["azimuth_deg", "elevation_deg", "tilt_deg"]
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,14 @@ def open_packed(path: Path) -> Album:
     Raises:
         UserError: one of them cannot be read.
     """
-    views = Views(path)
     table = path.with_name(f"{path.name.removesuffix('.lmdb').removesuffix('.normals')}.csv")
+    if path.with_name(CHECKSUMS).is_file():
+        check(path.parent, [file.name for file in (path, table)])
+    views = Views(path)
     if not table.is_file():
         return Album(views.keys, lambda key: _picture(views, key), lambda key: key, {}, NOTE)
-    types = dict.fromkeys(["key", "category"], str) | dict.fromkeys(ANGLES, float)
-    try:
-        rows = pd.read_csv(table, usecols=list(types), dtype=types, keep_default_na=False)
-        angles = dict(zip(rows["key"], rows[ANGLES].round().astype(int).to_numpy().tolist(), strict=True))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{table}: it cannot be read ({error}).") from None
+    rows = read_views(table)
+    angles = dict(zip(rows["key"], rows[DEGREES].round().astype(int).to_numpy().tolist(), strict=True))
 
     def label(key: str) -> str:
         return f"{key}\n{' '.join(f'{angle}°' for angle in angles[key])}" if key in angles else key
@@ -203,9 +201,6 @@ def main(argv: list[str] | None = None) -> int:
             show(picture, out.name)
     except UserError as error:
         print(error, file=sys.stderr)
-        return 1
-    except lmdb.Error as error:
-        print(f"{path}: it is damaged ({error}).", file=sys.stderr)
         return 1
     return 0
 

@@ -58,7 +58,7 @@ class OriginalViews:
         """One image in colour, red first.
 
         Raises:
-            KeyError: there is none with this key.
+            UserError: there is none with this key.
         """
         return simplejpeg.decode_jpeg(self._views[key], "RGB")
 
