@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from sphreg.config import TASKS, Params, check_heads
@@ -30,4 +31,4 @@ def main(params: Params, out: Path = Path(os.devnull)) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

@@ -1,6 +1,7 @@
 """Stage `meshes`: read, check and normalise all meshes of the source."""
 
 import os
+import sys
 from pathlib import Path
 
 from sphreg.config import Params
@@ -16,4 +17,4 @@ def main(params: Params, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

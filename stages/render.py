@@ -1,6 +1,7 @@
 """Stage `render`: grey images and normals of each mesh in random rotations."""
 
 import os
+import sys
 from pathlib import Path
 
 from sphreg.config import Params
@@ -16,4 +17,4 @@ def main(params: Params, meshes: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

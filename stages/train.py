@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 from sphreg.config import Params
@@ -29,4 +30,4 @@ def main(params: Params, task: str, head: str, data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

@@ -25,6 +25,7 @@ NOT_LISTED = {
     "sphreg/errors.py",
     "sphreg/heads/__init__.py",
     "sphreg/presets.py",
+    "sphreg/program.py",
     "sphreg/tasks/__init__.py",
     "stages/__init__.py",
 }

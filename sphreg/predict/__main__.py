@@ -22,6 +22,7 @@ from PIL import Image
 from sphreg.errors import UserError
 from sphreg.files import whole
 from sphreg.predict import Predictor, load
+from sphreg.program import program
 from sphreg.render.camera import encode_normals
 
 ROWS, MAPS = ("json", "csv"), ("png", "npy")  # the formats, the default first
@@ -116,8 +117,9 @@ def write_maps(answers: Iterator[tuple[str, Any]], places: dict[str, Path]) -> N
         print(places[image], flush=True)
 
 
+@program
 def main(argv: list[str] | None = None) -> int:
-    """Predict. What a user can mend is said in one sentence, with status 1."""
+    """Predict; status 1 if an image could not be read."""
     parser = argparse.ArgumentParser(
         prog="python -m sphreg.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -134,11 +136,7 @@ def main(argv: list[str] | None = None) -> int:
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: a GPU if there is one)"
     )
     arguments = parser.parse_intermixed_args(argv)
-    try:
-        return int(not predict(arguments))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    return int(not predict(arguments))
 
 
 if __name__ == "__main__":
