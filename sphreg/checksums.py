@@ -56,3 +56,13 @@ def check(folder: Path, names: Iterable[str]) -> None:
             found = digest(folder / name)
         if found != known.get(name):
             raise UserError(f"{folder / name}: it is not what was written ({folder / NAME}); make it again.")
+
+
+def check_if_any(folder: Path, names: Iterable[str]) -> None:
+    """`check`, where the folder has checksums: what earlier versions wrote has none.
+
+    Raises:
+        UserError: as `check` does.
+    """
+    if (folder / NAME).exists():
+        check(folder, names)

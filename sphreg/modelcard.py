@@ -9,6 +9,7 @@ from sphreg.config import RotationTraining
 from sphreg.files import write_whole
 from sphreg.metrics import Scores
 from sphreg.model import ModelConfig
+from sphreg.results import Result
 
 PREDICTS = {
     "rotation": "the rotation of an object, as a quaternion, from a grey image",
@@ -46,10 +47,10 @@ def write_card(config: ModelConfig, folder: Path, weights: str, data: Path, resu
         results: as `evaluate` wrote them.
 
     Raises:
-        UserError: the card cannot be written.
+        UserError: the results are not those of `evaluate`, or the card cannot be written.
     """
     info = json.loads((data / "info.json").read_text(encoding="utf-8"))
-    scores = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+    scores = Result(config.task, results).scores
     write_whole(results / "card.md", card(config, folder.as_posix(), weights, info, scores).encode())
 
 

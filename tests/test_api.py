@@ -13,7 +13,8 @@ from PIL import Image
 from scipy.spatial.transform import Rotation as Turn
 
 import sphreg
-from sphreg.modelcard import CONVENTIONS, write_card
+from benchmarks.results import write_log
+from sphreg.modelcard import CONVENTIONS, card
 from sphreg.predict.rotations import Rotations
 from sphreg.views import write_views
 from stages.evaluate import main as evaluate
@@ -105,24 +106,21 @@ class TestCard:
         }
         for place, (name, values) in enumerate(scores.items()):
             scores[name] = {metric: 12.3456 + place if "deg" in metric else 0.98765 for metric in values}
-        (tmp_path / "info.json").write_text(json.dumps(INFO))
-        (tmp_path / "metrics.json").write_text(json.dumps(scores))
-        write_card(model.config, folder, weights, tmp_path, tmp_path)
-        card = (tmp_path / "card.md").read_text(encoding="utf-8")
+        text = card(model.config, folder.as_posix(), weights, INFO, scores)
 
-        assert f"`models/sexp/{task}/{weights}.safetensors`" in card
-        assert INFO["note"] in card
-        assert f"{SIZE} x {SIZE} pixels" in card
-        table, kind = rows(card), "normals" if task == "normals" else "views"
+        assert f"`models/sexp/{task}/{weights}.safetensors`" in text
+        assert INFO["note"] in text
+        assert f"{SIZE} x {SIZE} pixels" in text
+        table, kind = rows(text), "normals" if task == "normals" else "views"
         images = [f"{COUNTS[split][name][kind]:,}" for name in CATEGORIES for split in ("train", "test")]
-        assert [cell for name in CATEGORIES for cell in row_of_counts(card, name)[1::2]] == images
+        assert [cell for name in CATEGORIES for cell in row_of_counts(text, name)[1::2]] == images
         totals = [
             sum(COUNTS[split][name][what] for name in CATEGORIES) for split in COUNTS for what in ("meshes", kind)
         ]
-        assert row_of_counts(card, "all") == [f"{total:,}" for total in totals]
-        assert f"all its {totals[3]:,} images" in card
-        assert f"of {totals[2]:,} meshes" in card
-        assert ("The fifth is random, with a fixed seed" in card) == (task != "normals")
+        assert row_of_counts(text, "all") == [f"{total:,}" for total in totals]
+        assert f"all its {totals[3]:,} images" in text
+        assert f"of {totals[2]:,} meshes" in text
+        assert ("The fifth is random, with a fixed seed" in text) == (task != "normals")
         summaries = ["all pixels"] if task == "normals" else ["mean of the categories", FIFTH]
         for place, (name, label) in enumerate(zip(scores, [*CATEGORIES, *summaries], strict=True)):
             assert table[label] == [f"{12.3456 + place:.2f}", "0.988"], name
@@ -132,7 +130,7 @@ class TestCard:
             assert table[f"`{name}`"] == [f"`{json.dumps(value)}`"]
 
         Image.fromarray(pictures(1, 20, 30)[0]).save(tmp_path / "view.png")
-        (block,) = python(card)
+        (block,) = python(text)
         assert block.count("\n") == 3
         names: dict[str, object] = {}
         exec(block, names)
@@ -152,7 +150,7 @@ class TestCard:
     def test_the_stage_writes_it(self, tmp_path: Path) -> None:
         data, folder = tmp_path / "so3", tmp_path / "model"
         write_model(folder, "rotation")
-        (folder / "log.csv").write_text("epoch\n")
+        write_log(folder, 1, np.random.default_rng(0))
         quaternions = Turn.random(6, rng=0).as_quat()
         keys = [f"{name}_0001.v{view:03d}" for name in CATEGORIES for view in (1, 2)]
         lines = [

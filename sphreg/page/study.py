@@ -16,7 +16,9 @@ from sphreg.figures.looks import Look, looks
 from sphreg.page.gallery import Meshes
 from sphreg.page.pictures import Picture, pictures
 from sphreg.page.results import errors
+from sphreg.reading import read_table
 from sphreg.render.camera import Camera
+from sphreg.results import ANGLES, NAMES, QUATERNION
 from sphreg.views import Views
 
 
@@ -71,8 +73,7 @@ def study(found: Mapping[str, Comparison], data: Path, meshes: Path) -> Study:
         if not path.exists():
             raise UserError(f"{path} is not there, which the page is drawn from; `dvc checkout` brings what was made.")
     info = json.loads((data / "info.json").read_text(encoding="utf-8"))
-    names = dict.fromkeys(["key", "category", "mesh"], str)
-    views = pd.read_csv(data / "test.csv", dtype=names, keep_default_na=False)
+    views = read_table(data / "test.csv", NAMES | QUATERNION | ANGLES, ["key"])
     drawn = {task: _tested_on(comparison.rows, data / "test.csv") for task, comparison in found.items()}
     tables = {task: errors(rows, views) for task, rows in drawn.items() if rows}
     return Study(found, drawn, tables, info, Views(data / "test.lmdb"), Meshes(meshes))
