@@ -8,6 +8,7 @@ samples in Python, as people write them and as the paper's authors did, with the
 import argparse
 import functools
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from scipy.spatial.transform import Rotation
 from benchmarks.rounds import machine, rates
 from sphreg.metrics import pose_metrics
 from sphreg.modelnet10 import COUNTS
+from sphreg.program import program
 from sphreg.rotations import geodesic_angle
 
 VIEWS = 20  # of each mesh
@@ -29,6 +31,7 @@ GOAL = 100  # times as fast as a loop
 TOLERANCE_DEG = 1e-6
 
 
+@program
 def main() -> None:
     """Print the rates and their ratios; with --out also write them to a file. Status 1 if the angles do not agree."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -185,4 +188,4 @@ def _ratio(ratio: float) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

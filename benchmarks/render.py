@@ -13,6 +13,7 @@ import os
 import resource
 import shutil
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +33,7 @@ from sphreg.checksums import write_checksums
 from sphreg.config import Execution, Furniture, Render
 from sphreg.formats import read_mesh
 from sphreg.meshes import Mesh, decode_normalised, encode_normalised, normalise
+from sphreg.program import program
 from sphreg.render.camera import Camera
 from sphreg.render.dataset import render_dataset
 from sphreg.render.engine import Engine, choose_engine, open_engine
@@ -52,6 +54,7 @@ STAGE = Render(
 )
 
 
+@program
 def main() -> None:
     """Print the ratios; with --out also write them to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -291,4 +294,4 @@ def _median(found: list[dict[str, float]], name: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,7 +5,6 @@ process of its own, on one core.
 """
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -21,22 +20,23 @@ import simplejpeg
 from scipy.spatial.transform import Rotation
 
 from benchmarks.packed import describe
+from benchmarks.results import write_result
 from benchmarks.rounds import machine
 from sphreg.comparison import Scored, compare
 from sphreg.furniture import CATEGORIES, furniture
 from sphreg.info import read_info
 from sphreg.meshes import Mesh, encode_normalised, normalise
-from sphreg.metrics import BINS, COARSE, histogram, normals_metrics, pose_metrics
+from sphreg.metrics import BINS, COARSE
 from sphreg.page import write_page
-from sphreg.page.results import ANGLES, QUATERNION
+from sphreg.page.results import QUATERNION
 from sphreg.page.study import study
+from sphreg.program import program
 from sphreg.render.camera import Camera
 from sphreg.render.raster import Raster
 from sphreg.render.sampling import rotations
 from sphreg.runs import Run
 from sphreg.split import views_table
 from sphreg.statistics import RESAMPLES, pixel_draws, pose_draws, resample
-from sphreg.viewpoints import viewpoint_angles
 from sphreg.views import write_views
 
 MESHES, VIEWS, SIZE, EPOCHS = 908, 20, 224, 150  # of the test set of ModelNet10-SO3, and of the paper's training
@@ -44,6 +44,7 @@ HEADS, SEEDS = ("direct", "flat", "sexp"), (0, 1, 2)
 NOTE, COMMAND = "Made up: no network was trained.", "python -m benchmarks.report"
 
 
+@program
 def main() -> None:
     """Print the numbers; with --out also write them to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -152,10 +153,8 @@ def make(
         for number, head in enumerate(heads):
             for seed in seeds:
                 rng = np.random.default_rng([number, seed])
-                out = _place(folder, heads, task, head, seed)
-                out.mkdir(parents=True)
-                (_write_normals if task == "normals" else _write_pose)(out, task, table, 20 + 10 * number, rng)
-                _write_log(out, epochs, rng)
+                degrees = np.minimum(rng.exponential(20 + 10 * number, len(table)), 180)
+                write_result(_place(folder, heads, task, head, seed), task, table, degrees, epochs, rng)
 
 
 def _place(folder: Path, heads: Sequence[str], task: str, head: str, seed: int) -> Path:
@@ -191,60 +190,5 @@ def _write_dataset(folder: Path, table: pd.DataFrame, categories: Sequence[str],
     describe(folder / "so3", size, note=NOTE, engine=engine.info)
 
 
-def _write_pose(out: Path, task: str, views: pd.DataFrame, spread_deg: float, rng: np.random.Generator) -> None:
-    true = Rotation.from_quat(views[list(QUATERNION)].to_numpy())
-    axes = rng.normal(size=(len(views), 3))
-    degrees = np.minimum(rng.exponential(spread_deg, len(views)), 180)
-    turns = axes / np.linalg.norm(axes, axis=1, keepdims=True) * np.radians(degrees)[:, None]
-    table = views[["key", "category", "mesh"]].copy()
-    for side, rotation in ("true", true), ("predicted", true * Rotation.from_rotvec(turns)):
-        quaternions = rotation.as_quat(canonical=True)
-        if task == "rotation":
-            table[[f"{side}_{name}" for name in QUATERNION]] = quaternions
-            table[f"{side}_sign_class"] = (quaternions[:, :3] < 0) @ [1, 2, 4]
-        else:
-            angles = viewpoint_angles(quaternions)
-            table[[f"{side}_{name}" for name in ANGLES]] = np.degrees(angles)
-            for name, column in zip(ANGLES, angles.T, strict=True):
-                signs = np.stack([np.cos(column), np.sin(column)], axis=1) < 0
-                table[f"{side}_{name.removesuffix('_deg')}_sign_class"] = signs @ [1, 2]
-    table["error_deg"] = degrees
-    table.to_csv(out / "errors.csv", index=False)
-    (out / "metrics.json").write_text(json.dumps(pose_metrics(table)))
-
-
-def _write_normals(out: Path, task: str, views: pd.DataFrame, spread_deg: float, rng: np.random.Generator) -> None:
-    table = views[["key", "category", "mesh"]].assign(pixels=1)
-    table["mean_deg"] = np.minimum(rng.exponential(spread_deg, len(views)), 180)
-    table["median_deg"] = table["mean_deg"]
-    table.to_csv(out / "errors.csv", index=False)
-    parts = []
-    for category, group in table.groupby("category"):
-        counts = histogram(group["mean_deg"].to_numpy())
-        bins = counts.nonzero()[0]
-        parts.append(pd.DataFrame({"category": category, "bin": bins, "pixels": counts[bins]}))
-    pixels = pd.concat(parts)
-    pixels.to_csv(out / "histogram.csv", index=False)
-    coarse = np.linspace(0, 180, BINS // COARSE + 1)
-    by_mesh = [np.histogram(group["mean_deg"], coarse)[0] for _, group in table.groupby(["category", "mesh"])]
-    np.savez_compressed(out / "meshes.npz", pixels=np.stack(by_mesh))
-    (out / "metrics.json").write_text(json.dumps(normals_metrics(pixels)))
-    count = min(20, len(views))
-    vectors = rng.normal(size=(2, count, 16, 16, 3)).astype(np.float32)
-    true, predicted = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-    true[:, :4] = 0
-    image = np.full((count, 16, 16), 200, np.uint8)
-    np.savez_compressed(
-        out / "maps.npz", key=table["key"].to_numpy(str)[:count], image=image, true=true, predicted=predicted
-    )
-
-
-def _write_log(out: Path, epochs: int, rng: np.random.Generator) -> None:
-    steps = np.arange(1, epochs + 1)
-    columns = {"epoch": steps, "lr": 1e-3, "loss": 3 / steps, "grad_norm": rng.uniform(0.5, 1, epochs) / steps}
-    columns |= {"grad_norm_cv": rng.uniform(0.05, 0.3, epochs), "validation_median_deg": 90 / steps**0.5}
-    pd.DataFrame(columns).to_csv(out / "log.csv", index=False)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

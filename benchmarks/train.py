@@ -9,6 +9,7 @@ import contextlib
 import io
 import math
 import multiprocessing
+import sys
 import tempfile
 import threading
 from collections.abc import Collection, Iterable, Iterator
@@ -34,6 +35,7 @@ from sphreg.heads import HEADS
 from sphreg.loading import kept, loader, processes
 from sphreg.model import Model
 from sphreg.networks.backbones import scaled
+from sphreg.program import program
 from sphreg.samples import Batch, Samples
 from sphreg.training import step
 
@@ -47,6 +49,7 @@ GOALS = {"ram": 0.95, "none": 0.90, "data": 4.0}  # times `step` on one batch; t
 SHARES = {"rotation": 0.02, "viewpoint": 0.02, "normals": 0.10}  # of a step, for head and loss
 
 
+@program
 def main() -> None:
     """Print the ratios; with --out also write them to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -265,4 +268,4 @@ PARTS = {
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

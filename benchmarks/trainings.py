@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.packed import describe
 from benchmarks.rounds import rates
-from sphreg.config import DeviceName, load
+from sphreg.config import DeviceName, Params, load
 from sphreg.furniture import CATEGORIES, furniture
 from sphreg.loading import Shuffled
 from sphreg.meshes import Mesh, normalise
@@ -28,10 +28,20 @@ from sphreg.split import views_table
 from sphreg.training import Run, step
 from sphreg.views import write_views
 
-PARAMS = load(next(path for path in (Path("params.yaml"), Path(__file__).parents[1] / "params.yaml") if path.is_file()))
 SIZES = {"small": 64, "resnet18": 224}  # pixels
 BATCHES = {"small": None, "resnet18": 8}  # images; None: as params.yaml has it
 VIEWS = 50  # per mesh, of one mesh per category; the others have the same
+
+
+@functools.cache
+def settings() -> Params:
+    """Those of params.yaml, of the current folder or of the project's.
+
+    Raises:
+        UserError: they are not allowed.
+    """
+    here = Path("params.yaml")
+    return load(here if here.is_file() else Path(__file__).parents[1] / here)
 
 
 def normalised(category: str, rng: np.random.Generator) -> Mesh:
@@ -83,8 +93,8 @@ def run(backbone: str, task: str, head: str, samples: Samples, folder: Path, ste
 
 def config_of(categories: list[str], task: str, head: str, size: int, **changes: Any) -> ModelConfig:
     """Of a model with the settings of params.yaml, but for these changes."""
-    section = PARAMS.train.of(task).model_copy(update=changes)
-    params = PARAMS.model_copy(update={"train": PARAMS.train.model_copy(update={task: section})})
+    section = settings().train.of(task).model_copy(update=changes)
+    params = settings().model_copy(update={"train": settings().train.model_copy(update={task: section})})
     return ModelConfig.of(params, task, head, categories, size)
 
 

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import io
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -26,6 +27,7 @@ from sphreg.config import Render
 from sphreg.furniture import CATEGORIES
 from sphreg.meshes import encode_normalised
 from sphreg.pack import pack
+from sphreg.program import program
 from sphreg.render.shards import Entry
 from sphreg.render.work import plan, render_mesh
 from sphreg.views import Views, write_views
@@ -46,6 +48,7 @@ READS = 200  # in a round, which is short: the speed of a machine that others us
 BATCH = 50
 
 
+@program
 def main() -> None:
     """Print the rates and their ratios; with --out also write them to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -154,4 +157,4 @@ def _each(function: Callable[[Any], object], things: list[Any]) -> Callable[[], 
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -52,7 +52,13 @@ Randomness
 """
 
 import pkgutil
+import sys
 from typing import Any
+
+from sphreg.program import interruptible
+
+if sys.argv[:1] == ["-m"]:  # so it is while Python looks for what `python -m` is to run
+    interruptible()
 
 # Imported when they are first asked for, so that meshes, rendering and reports cost no torch.
 _PUBLIC = {

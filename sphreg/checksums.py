@@ -78,6 +78,16 @@ def check(folder: Path, names: Iterable[str]) -> None:
         _compare(folder, name, found, known)
 
 
+def check_if_any(folder: Path, names: Iterable[str]) -> None:
+    """`check`, where the folder has checksums: what earlier versions wrote has none.
+
+    Raises:
+        UserError: as `check` does.
+    """
+    if (folder / NAME).exists():
+        check(folder, names)
+
+
 def _compare(folder: Path, name: str, found: str, known: Mapping[str, str]) -> None:
     if found != known.get(name):
         raise UserError(f"{folder / name}: it is not what was written ({folder / NAME}); make it again.")

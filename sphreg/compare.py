@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from sphreg.comparison import Comparison, Scored, compare
 from sphreg.comparison_tables import EXPLANATION, OTHERS, data_sentence, pair_table, published_tables, row_table
+from sphreg.config import read as read_settings
 from sphreg.errors import UserError
 from sphreg.experiments import fetch, find_runs
 from sphreg.files import write_whole
 from sphreg.markdown import code, escape
 from sphreg.page import write_page
 from sphreg.page.study import study
+from sphreg.program import program
 from sphreg.runs import WORKSPACE, distinct
 from sphreg.summary import TRACKED
 
@@ -59,11 +60,14 @@ def read(
     for place, run in enumerate(runs):
         result = folder / str(place)
         try:
-            scored[run.task].append(Scored(run, result, fetch(root, run, result)))
+            each = Scored(run, result, fetch(root, run, result))
+            each.result.check()
+            scored[run.task].append(each)
         except UserError as error:
+            reason = str(error).replace(str(result), f"{run.source}: {run.folder}")
             if names:
-                raise
-            notes.append(f"Left out: {error}")
+                raise UserError(reason) from None
+            notes.append(f"Left out: {reason}")
     found = {task: compare(group) for task, group in scored.items() if group}
     if not found:
         reason = notes[0] if notes else "`dvc repro -P` makes the results of all heads."
@@ -152,8 +156,7 @@ def write(found: Mapping[str, Comparison], notes: Sequence[str], command: str, o
     write_whole(out / "compare.json", (numbers + "\n").encode())
     write_whole(out / "rows.csv", pd.DataFrame(rows).to_csv(index=False).encode())
     write_whole(out / "pairs.csv", pd.DataFrame(pairs).to_csv(index=False).encode())
-    settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    write_page(shown, notes, command, settings, out)
+    write_page(shown, notes, command, read_settings("params.yaml"), out)
 
 
 def _try(out: Path) -> None:
@@ -173,8 +176,9 @@ def _out(text: str) -> Path:
     return out
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Compare. What a user can mend is said in one sentence, with status 1."""
+@program
+def main(argv: list[str] | None = None) -> None:
+    """Compare."""
     parser = argparse.ArgumentParser(
         prog="python -m sphreg.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -189,16 +193,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     chosen = [f"--task {task}" for task in arguments.task or []]
     command = " ".join(["python -m sphreg.compare", *arguments.experiments, *chosen])
-    try:
-        _try(arguments.out)
-        with tempfile.TemporaryDirectory() as folder:
-            found, notes = read(Path(), arguments.experiments, arguments.task or list(TRACKED), Path(folder))
-            print(markdown(found, notes, command), end="")
-            write(found, notes, command, arguments.out)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    _try(arguments.out)
+    with tempfile.TemporaryDirectory() as folder:
+        found, notes = read(Path(), arguments.experiments, arguments.task or list(TRACKED), Path(folder))
+        print(markdown(found, notes, command), end="")
+        write(found, notes, command, arguments.out)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from jaxtyping import Float64, Int64
 
 from sphreg import statistics
 from sphreg.info import Info
-from sphreg.metrics import Metrics, normals_metrics, pose_metrics
+from sphreg.metrics import Metrics
 from sphreg.naming import differences
-from sphreg.results import read_errors, read_histogram, read_pixels
+from sphreg.results import Result
 from sphreg.runs import Run, row_name
 from sphreg.statistics import LIMITS_DEG, PIXEL_BINS_DEG, PIXEL_LIMITS
 from sphreg.summary import OVERALL
@@ -33,21 +33,24 @@ class Scored:
     info: Info
 
     @cached_property
+    def result(self) -> Result:
+        """What the test wrote."""
+        return Result(self.run.task, self.folder)
+
+    @property
     def errors(self) -> pd.DataFrame:
         """A row per test view."""
-        return read_errors(self.folder)
+        return self.result.errors
 
-    @cached_property
+    @property
     def pixels(self) -> Float64[np.ndarray, "meshes bins"]:
         """Of normals, as `sphreg.statistics.pixel_draws` takes them."""
-        return read_pixels(self.folder)
+        return self.result.pixels
 
-    @cached_property
+    @property
     def scores(self) -> Metrics:
         """All metrics, over all categories or pixels."""
-        if self.run.task == "normals":
-            return normals_metrics(read_histogram(self.folder))[OVERALL["normals"]]
-        return pose_metrics(self.errors)[OVERALL[self.run.task]]
+        return self.result.scores[OVERALL[self.run.task]]
 
     @property
     def views(self) -> tuple[str, ...]:

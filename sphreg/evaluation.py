@@ -1,6 +1,5 @@
 """The test of a trained model: a table with a row per sample, and the metrics that follow from it."""
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +10,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from sphreg.errors import UserError
 from sphreg.metrics import BINS, COARSE, Scores, bins, normals_metrics, pose_metrics
 from sphreg.model import Model
+from sphreg.results import MAPS, write_arrays, write_scores, write_table
 from sphreg.samples import Batch, Samples
 from sphreg.tasks.base import Pose
 
 NAMES = ["key", "category", "mesh"]
-MAPS = 20  # images whose normals are kept for pictures
 
 
 def evaluate(model: Model, samples: Samples, out: Path, batch_size: int) -> None:
@@ -28,13 +28,15 @@ def evaluate(model: Model, samples: Samples, out: Path, batch_size: int) -> None
     of each category by their error. `meshes.npz` (normals) counts the pixels of each mesh in coarser bins, for what
     resamples meshes: the arrays `category`, `mesh` and `pixels` (meshes x 3,600 bins of 0.05 degrees). `maps.npz`
     (normals) holds keys, images, true and predicted normals of up to 20 samples at even distances.
+
+    Raises:
+        UserError: a prediction is not finite, no sample shows a normal, or a file cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
     if isinstance(model.task, Pose):
         metrics = _evaluate_pose(model, model.task, samples, out, batch_size)
     else:
         metrics = _evaluate_normals(model, samples, out, batch_size)
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    write_scores(out / "metrics.json", metrics)
 
 
 def _evaluate_pose(model: Model, task: Pose, samples: Samples, out: Path, batch_size: int) -> Scores:
@@ -46,7 +48,7 @@ def _evaluate_pose(model: Model, task: Pose, samples: Samples, out: Path, batch_
         columns["error_deg"] = task.error(task.answer(predicted), batch.truth).rad2deg().numpy()
         parts.append(pd.DataFrame(columns))
     table = pd.concat([samples.table[NAMES], pd.concat(parts, ignore_index=True)], axis=1)
-    table.to_csv(out / "errors.csv", index=False)
+    write_table(out / "errors.csv", table)
     return pose_metrics(table)
 
 
@@ -67,13 +69,15 @@ def _evaluate_normals(model: Model, samples: Samples, out: Path, batch_size: int
         start += len(mask)
     table = pd.concat([samples.table[NAMES], pd.concat(parts, ignore_index=True)], axis=1)
     table["pixels"] = table["pixels"].fillna(0).astype(int)  # an image may show an object edge-on, in no pixel
-    table.to_csv(out / "errors.csv", index=False)
     category, place = counts.nonzero()
+    if not len(category):
+        raise UserError(f"{samples.images.path}: no view shows a pixel with a normal, allowed: at least one.")
+    write_table(out / "errors.csv", table)
     names = np.array(model.config.categories)[category]
     pixels = pd.DataFrame({"category": names, "bin": place, "pixels": counts[category, place]})
-    pixels.to_csv(out / "histogram.csv", index=False)
+    write_table(out / "histogram.csv", pixels)
     categories, names = (meshes.get_level_values(level).to_numpy(str) for level in (0, 1))
-    np.savez_compressed(out / "meshes.npz", category=categories, mesh=names, pixels=by_mesh)
+    write_arrays(out / "meshes.npz", category=categories, mesh=names, pixels=by_mesh)
     _write_maps(model, samples, out / "maps.npz")
     return normals_metrics(pixels)
 
@@ -83,9 +87,18 @@ def _write_maps(model: Model, samples: Samples, path: Path) -> None:
     batch = samples.batch(rows)
     predicted = model.task.answer(model.predict(batch).cpu())
     keys = samples.table["key"].to_numpy(str)[rows]
-    np.savez_compressed(path, key=keys, image=batch.images[:, 0], true=batch.truth, predicted=predicted)
+    images, true = batch.images[:, 0].numpy(), batch.truth.numpy()
+    write_arrays(path, key=keys, image=images, true=true, predicted=predicted.numpy())
 
 
 def _progress(model: Model, samples: Samples, batch_size: int) -> Iterator[tuple[Batch, Tensor]]:
-    batches = math.ceil(len(samples) / batch_size)
-    return iter(tqdm(model.points(samples, batch_size), "test", batches, unit="batch", leave=False, disable=None))
+    """The samples batch by batch, with their predicted points, which are finite."""
+    batches, start = math.ceil(len(samples) / batch_size), 0
+    bar = tqdm(model.points(samples, batch_size), "test", batches, unit="batch", leave=False, disable=None)
+    for batch, points in bar:
+        wrong = ~points.flatten(1).isfinite().all(1)
+        if wrong.any():
+            key = samples.table["key"][start + int(wrong.int().argmax())]
+            raise UserError(f"{samples.images.path}: the prediction for {key} is not finite; train the model again.")
+        start += len(points)
+        yield batch, points

@@ -11,12 +11,13 @@ from typing import Any
 
 import yaml
 from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.fs import GitFileSystem
 from dvc.repo import Repo
 from dvc_data.index import DataIndexDirError
 
 from sphreg.errors import UserError
 from sphreg.info import Info
-from sphreg.reading import parse_json
+from sphreg.reading import parse_json, reading
 from sphreg.results import files
 from sphreg.runs import WORKSPACE, Run, flatten
 
@@ -57,10 +58,17 @@ def find_runs(root: Path, names: Sequence[str], tasks: Sequence[str]) -> tuple[l
 
 
 def _runs_of(root: Path, source: str, commit: str | None, current: Mapping[str, Any]) -> list[Run]:
-    with Repo(str(root), rev=commit) as repo:
+    with _repository(root, commit) as repo:
         if not repo.fs.exists(str(Path(repo.root_dir, LOCK))):
             return []
-        stages, params = _read_yaml(repo, LOCK)["stages"], _read_yaml(repo, "params.yaml")
+        lock, params = _read_yaml(repo, LOCK), _read_yaml(repo, "params.yaml")
+    with reading(Path(LOCK if commit is None else f"{source}:{LOCK}"), "a lock file of DVC"):
+        return _recorded(source, commit, lock["stages"], params, current)
+
+
+def _recorded(
+    source: str, commit: str | None, stages: Mapping[str, Any], params: Mapping[str, Any], current: Mapping[str, Any]
+) -> list[Run]:
     runs = []
     for name, test in stages.items():
         stage, _, item = name.partition("@")
@@ -107,9 +115,22 @@ def _runs_of(root: Path, source: str, commit: str | None, current: Mapping[str, 
     return runs
 
 
+def _repository(root: Path, commit: str | None) -> Repo:
+    """What is checked out, or a commit. DVC alone looks for its folder at the top of a commit, where it need not be."""
+    repo = Repo(str(root))
+    if commit is None:
+        return repo
+    with repo:
+        folder = Path("/", Path(repo.root_dir).resolve().relative_to(Path(repo.scm.root_dir).resolve()))
+    return Repo(str(folder), fs=GitFileSystem(scm=repo.scm, rev=commit), scm=repo.scm)
+
+
 def _read_yaml(repo: Repo, path: str) -> Any:
-    with repo.fs.open(str(Path(repo.root_dir, path)), encoding="utf-8") as file:
-        return yaml.load(file, LOADER)
+    with reading(Path(path), "YAML"), repo.fs.open(str(Path(repo.root_dir, path)), encoding="utf-8") as file:
+        content = yaml.load(file, LOADER)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: it holds {type(content).__name__}, allowed: a mapping.")
+    return content
 
 
 def _lookup(params: Any, key: str) -> Any:
@@ -126,10 +147,9 @@ def fetch(root: Path, run: Run, out: Path) -> Info:
             `info.json` is something else.
     """
     try:
-        with Repo(str(root), rev=run.commit) as repo:
+        with _repository(root, run.commit) as repo:
             repo.datafs.get(run.folder, str(out), batch_size=1)
-            with repo.datafs.open(INFO) as file:
-                info = parse_json(file.read(), f"{run.source}: {INFO}", Info)
+            content = repo.datafs.read_bytes(INFO)
     except (OSError, DataIndexDirError) as error:
         missing = getattr(error, "filename", None) or run.folder
         raise UserError(
@@ -142,4 +162,4 @@ def fetch(root: Path, run: Run, out: Path) -> Info:
         raise UserError(
             f"{run.source}: {run.folder} has no {', '.join(lacking)}, as another version tested it; run it again."
         )
-    return info
+    return parse_json(content, f"{run.source}: {INFO}", Info)

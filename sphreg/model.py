@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
-from safetensors import SafetensorError
+from pydantic import Field, model_validator
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from sphreg import heads, networks
+from sphreg.checksums import check_if_any
 from sphreg.config import (
     DeviceName,
     NormalsTraining,
@@ -21,12 +23,15 @@ from sphreg.config import (
     RotationTraining,
     Section,
     TaskName,
+    Train,
     ViewpointTraining,
 )
 from sphreg.devices import accelerator, check_device
 from sphreg.errors import UserError
 from sphreg.files import write_whole
+from sphreg.heads import HEADS
 from sphreg.loading import in_order, loader
+from sphreg.reading import read_json, reading
 from sphreg.samples import Batch, Samples
 from sphreg.tasks import TASKS
 
@@ -41,11 +46,21 @@ class ModelConfig(Section):
 
     task: TaskName
     head: str
-    categories: list[str]
+    categories: Annotated[list[str], Field(min_length=1)]
     size: Annotated[int, Field(ge=1, le=2048)]
     seed: int
     train: RotationTraining | ViewpointTraining | NormalsTraining
     head_settings: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "ModelConfig":
+        if self.head not in HEADS:
+            raise ValueError(f"head is {self.head!r}, allowed: {', '.join(HEADS)}")
+        if len(set(self.categories)) < len(self.categories):
+            raise ValueError("categories has one twice, allowed: each once")
+        if type(self.train) is not Train.model_fields[self.task].annotation:
+            raise ValueError(f"train is of another task than {self.task}")
+        return self
 
     @classmethod
     def of(cls, params: Params, task: str, head: str, categories: list[str], size: int) -> "ModelConfig":
@@ -71,16 +86,21 @@ class Model:
         network: without what is around it while several processes train it.
 
     Raises:
-        UserError: the weights of the backbone are not to be had, or there is no such device.
+        UserError: the weights of the backbone are not to be had, those of the file are of another network or not
+            finite, or there is no such device.
     """
 
-    def __init__(self, config: ModelConfig, device: DeviceName = "auto"):
+    def __init__(self, config: ModelConfig, device: DeviceName = "auto", weights: Path | None = None):
         self.config = config
         self.accelerator = accelerator(device)
         self.task = TASKS[config.task](config.train)
         self.head = heads.build(config.head, self.task.sphere, config.head_settings)
         self.device = self.accelerator.device
-        self.network = networks.build(self.task, self.head.parts, len(config.categories))
+        # A config that was not held against weights yet may ask for any size.
+        with nullcontext() if weights is None else torch.device("meta"):
+            self.network = networks.build(self.task, self.head.parts, len(config.categories))
+        if weights is not None:
+            _fill(self.network, weights, config)
         self.network.to(self.device).to(memory_format=torch.channels_last)
 
     def raw(self, batch: Batch, network: nn.Module | None = None) -> Float[Tensor, "batch *points raw"]:
@@ -126,24 +146,29 @@ class Model:
             UserError: a file is missing, or is not what `save` writes, or there is no such device.
         """
         check_device(device)
-        try:
-            config = ModelConfig.model_validate_json(weights.with_name("config.json").read_text(encoding="utf-8"))
-            with torch.random.fork_rng(devices=[]):  # of the initial weights, which are replaced
-                model = cls(
-                    config.model_copy(update={"train": config.train.model_copy(update={"weights": None})}), device
-                )
-            state = load_file(weights)
-        except OSError as error:
-            raise UserError(f"{error.filename or weights}: it cannot be read ({error.strerror or error}).") from None
-        except (ValueError, RuntimeError) as error:  # the latter where no memory holds it
-            reason = shorten(str(error), 150, placeholder=" ...")
-            raise UserError(f"{weights.with_name('config.json')}: it is no config of a model ({reason}).") from None
-        except SafetensorError as error:
-            raise UserError(f"{weights}: it is no safetensors file, or was cut short ({error}).") from None
-        try:
-            model.network.load_state_dict(state)
-        except RuntimeError as error:
-            what = f"the backbone {config.train.backbone}, the task {config.task} and the head {config.head}"
-            first = shorten(str(error).splitlines()[1].rstrip("."), 150, placeholder=" ...")
-            raise UserError(f"{weights}: its weights are not those of {what} ({first}).") from None
-        return model
+        path = weights.with_name("config.json")
+        config = read_json(path, ModelConfig)
+        check_if_any(weights.parent, [path.name, weights.name])
+        own = config.model_copy(update={"train": config.train.model_copy(update={"weights": None})})
+        with reading(path, "the config of a model"):
+            return cls(own, device, weights)
+
+
+def _fill(network: nn.Module, path: Path, config: ModelConfig) -> None:
+    """Give a network that has no memory the weights of a file, whose header says before whether they fit."""
+    own = network.state_dict()
+    with reading(path, "a safetensors file"):
+        with safe_open(path, "pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        wanted = {name: tuple(weight.shape) for name, weight in own.items()}
+        for name in sorted(wanted.keys() | shapes.keys()):
+            found, right = (str(known.get(name, "missing")) for known in (shapes, wanted))
+            if found != right:
+                what = f"the backbone {config.train.backbone}, the task {config.task} and the head {config.head}"
+                name = shorten(name, 100, placeholder=" ...")
+                raise UserError(f"{path}: its weights are not those of {what} ({name} is {found}, allowed: {right}).")
+        state = {name: weight.clone() for name, weight in load_file(path).items()}  # or the file would stay open
+        for name, weight in state.items():
+            if weight.dtype != own[name].dtype or not weight.isfinite().all():
+                raise UserError(f"{path}: {name} is {weight.dtype}, allowed: {own[name].dtype}, and finite.")
+        network.load_state_dict(state, assign=True)

@@ -10,6 +10,7 @@ from sphreg.info import Info, read_info
 from sphreg.markdown import Markup, code, escape, table
 from sphreg.metrics import Scores
 from sphreg.model import ModelConfig
+from sphreg.results import Result
 
 PREDICTS = {
     "rotation": "the rotation of an object, as a quaternion, from a grey image",
@@ -47,10 +48,11 @@ def write_card(config: ModelConfig, folder: Path, weights: str, data: Path, resu
         results: as `evaluate` wrote them.
 
     Raises:
-        UserError: `info.json` is not as it was packed, or the card cannot be written.
+        UserError: `info.json` is not as it was packed, the results are not those of `evaluate`, or the card cannot be
+            written.
     """
     info = read_info(data)
-    scores = json.loads((results / "metrics.json").read_text(encoding="utf-8"))
+    scores = Result(config.task, results).scores
     write_whole(results / "card.md", card(config, folder.as_posix(), weights, info, scores).encode())
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sphreg.config import load, read
 from sphreg.errors import UserError
+from sphreg.program import program
 
 
 def options(differences: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -32,19 +33,13 @@ def find_preset(name: str) -> Path:
     return known[name]
 
 
+@program
 def main(argv: list[str]) -> None:
-    """Print the options of one preset.
-
-    Raises:
-        UserError: there is no such preset, or params.yaml with its changes is not allowed.
-    """
+    """Print the options of one preset."""
     preset = find_preset(" ".join(argv))
     load("params.yaml", differences=preset)
     print(*options(read(preset)))
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UserError as error:
-        sys.exit(str(error))
+    sys.exit(main(sys.argv[1:]))

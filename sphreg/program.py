@@ -5,12 +5,26 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from types import TracebackType
 from typing import ParamSpec
 
 from sphreg.errors import UserError, printable
 
 Arguments = ParamSpec("Arguments")
 INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
+
+
+def interruptible() -> None:
+    """Ctrl-C is one line from now on, also while no main function runs yet: imports take seconds."""
+    usual = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            return usual(kind, error, trace)
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+    sys.excepthook = hook
 
 
 def program(main: Callable[Arguments, int | None]) -> Callable[Arguments, int]:

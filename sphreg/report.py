@@ -16,8 +16,8 @@ from sphreg.figures import results as figures
 from sphreg.files import write_whole
 from sphreg.info import read_info
 from sphreg.metrics import Scores
-from sphreg.results import error_cdf, read_errors, read_log
-from sphreg.summary import FIFTH, TRACKED, read_scores, rounded, tracked
+from sphreg.results import results_in
+from sphreg.summary import FIFTH, TRACKED, rounded, tracked
 from sphreg.views import Views
 
 GALLERY = 6  # views in each row of the gallery of rotations
@@ -33,16 +33,17 @@ def report(results: Path, data: Path, out: Path) -> None:
         out: a folder.
 
     Raises:
-        UserError: there is no task, or the dataset is not as it was packed.
+        UserError: there is no task, one is not as `evaluate` wrote it, or the dataset is not as it was packed.
     """
-    scores = read_scores(results)
-    if not scores:
+    found = results_in(results)
+    if not found:
         raise UserError(f"{results}: there is no result of any task, allowed: {', '.join(TRACKED)}.")
+    scores = {task: result.scores for task, result in found.items()}
     summary = {task: rounded(tracked(task, by_category)) for task, by_category in scores.items()}
-    write_whole(out / "summary.json", (json.dumps(summary, indent=2) + "\n").encode())
+    write_whole(out / "summary.json", (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
     curves = {
-        "training": {task: read_log(results / task) for task in scores},
-        "error_cdf": {task: error_cdf(task, results / task) for task in scores},
+        "training": {task: result.log for task, result in found.items()},
+        "error_cdf": {task: result.error_cdf() for task, result in found.items()},
         "categories": {task: categories(scores[task]) for task in scores},
     }
     for name, tables in curves.items():
@@ -56,14 +57,13 @@ def report(results: Path, data: Path, out: Path) -> None:
     info = read_info(data)
     check(data, ["test.lmdb"])
     if "rotation" in scores:
-        views = extremes(read_errors(results / "rotation"), GALLERY)
+        views = extremes(found["rotation"].errors, GALLERY)
         images = Views(data / "test.lmdb").images(views["key"])
         pictures["rotations"] = figures.rotations(views, images, info.render.fov_deg, info.note)
     if "normals" in scores:
-        errors = read_errors(results / "normals").set_index("key", drop=False)
-        with np.load(results / "normals" / "maps.npz") as maps:
-            rows = np.unique(np.linspace(0, len(maps["key"]) - 1, MAPS).round().astype(int))
-            key, image, true, predicted = (maps[name][rows] for name in ("key", "image", "true", "predicted"))
+        errors, maps = found["normals"].errors.set_index("key", drop=False), found["normals"].maps()
+        rows = np.unique(np.linspace(0, len(maps["key"]) - 1, MAPS).round().astype(int))
+        key, image, true, predicted = (maps[name][rows] for name in ("key", "image", "true", "predicted"))
         pictures["normal_maps"] = figures.normal_maps(errors.loc[key], image, true, predicted, info.note)
     for name, figure in pictures.items():
         write_whole(out / "pictures" / f"{name}.png", png(figure))

@@ -1,8 +1,6 @@
 """The metrics that are tracked: `dvc metrics diff` compares them, and the table of all heads shows them."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 
 from sphreg.metrics import Metrics, Scores
 
@@ -13,12 +11,6 @@ TRACKED = {
 }
 OVERALL = {"rotation": "macro", "viewpoint": "macro", "normals": "all"}  # beside the categories in metrics.json
 FIFTH = {"rotation": "macro_fifth", "viewpoint": "macro_fifth"}  # over a seeded random fifth of the test views
-
-
-def read_scores(results: Path) -> dict[str, Scores]:
-    """What `evaluate` wrote to `results/TASK/metrics.json`, for each task that is there."""
-    files = {task: results / task / "metrics.json" for task in TRACKED}
-    return {task: json.loads(file.read_text(encoding="utf-8")) for task, file in files.items() if file.exists()}
 
 
 def tracked(task: str, scores: Scores, rows: Mapping[str, str] = OVERALL) -> Metrics:

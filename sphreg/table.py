@@ -12,7 +12,8 @@ from sphreg.files import write_whole
 from sphreg.info import read_info
 from sphreg.markdown import Markup, escape
 from sphreg.metrics import Metrics, fifth
-from sphreg.summary import FIFTH, TRACKED, read_scores, rounded, tracked
+from sphreg.results import Result, results_in
+from sphreg.summary import FIFTH, TRACKED, rounded, tracked
 
 
 def table(results: Path, heads: Sequence[str], tasks: Sequence[str], data: Path, out: Path) -> None:
@@ -28,20 +29,20 @@ def table(results: Path, heads: Sequence[str], tasks: Sequence[str], data: Path,
         out: a folder.
 
     Raises:
-        UserError: a result is missing, `info.json` is not as it was packed, or the heads were tested on different
-            views.
+        UserError: a result is missing or not as `evaluate` wrote it, `info.json` is not as it was packed, or the heads
+            were tested on different views.
     """
-    found = {head: read_scores(results / head) for head in heads}
+    found = {head: results_in(results / head) for head in heads}
     for head in heads:
         for task in tasks:
             if task not in found[head]:
                 raise UserError(f"{results / head / task}: there is no result; `dvc repro -P` makes all of them.")
-    keys = {task: _keys(results, heads, task) for task in tasks}
+    keys = {task: _keys(results, {head: found[head][task] for head in heads}, task) for task in tasks}
     images = {task: len(keys[task]) for task in tasks}
-    scores = {task: {head: tracked(task, found[head][task]) for head in heads} for task in tasks}
+    scores = {task: {head: tracked(task, found[head][task].scores) for head in heads} for task in tasks}
     poses = [task for task in tasks if task in FIFTH]
     images_fifth = {task: len(fifth(keys[task])) for task in poses}
-    scores_fifth = {task: {head: tracked(task, found[head][task], FIFTH) for head in heads} for task in poses}
+    scores_fifth = {task: {head: tracked(task, found[head][task].scores, FIFTH) for head in heads} for task in poses}
     info = read_info(data)
     size = info.render.size
     caption = (
@@ -64,18 +65,19 @@ def table(results: Path, heads: Sequence[str], tasks: Sequence[str], data: Path,
     document = {"note": note, "seeds": 1, "test_images": images, "scores": _rounded(scores)}
     document["fifth"] = {"test_images": images_fifth, "scores": _rounded(scores_fifth)}
     write_whole(out / "table.md", ("\n\n".join(parts) + "\n").encode())
-    write_whole(out / "table.json", (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+    write_whole(
+        out / "table.json", (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    )
 
 
-def _keys(results: Path, heads: Sequence[str], task: str) -> pd.Series:
+def _keys(results: Path, found: Mapping[str, Result], task: str) -> pd.Series:
     """Of the test images, the same for all heads."""
-    keys = {head: pd.read_csv(results / head / task / "errors.csv", usecols=["key"])["key"] for head in heads}
-    for head in heads:
-        if not keys[head].equals(keys[heads[0]]):
-            raise UserError(
-                f"{results}: {heads[0]} and {head} were tested on different images for {task}; repeat both."
-            )
-    return keys[heads[0]]
+    first, *_ = found
+    keys = found[first].errors["key"]
+    for head, result in found.items():
+        if not result.errors["key"].equals(keys):
+            raise UserError(f"{results}: {first} and {head} were tested on different images for {task}; repeat both.")
+    return keys
 
 
 def _rounded(scores: Mapping[str, Mapping[str, Metrics]]) -> dict[str, dict[str, Metrics]]:

@@ -3,15 +3,15 @@
 import argparse
 import inspect
 import os
-import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from sphreg.config import load
 from sphreg.errors import UserError
 from sphreg.locks import alone
 from sphreg.presets import find_preset
+from sphreg.program import program
 
 # Where other programs use the cores too, the threads of torch lose most of their time waiting for each other in busy
 # loops (8 times slower beside three processes on two cores); asleep they wait as well. Read when torch is imported.
@@ -22,14 +22,13 @@ SCRATCH = Path(os.environ.get("DVC_ROOT", "."), ".scratch")
 NOWHERE = Path(os.devnull)
 
 
+@program
 def run(stage: Callable[..., None]) -> None:
     """Call `stage(params, ...)`; each further argument of it is an option of the command line, of the annotated type.
 
     With `--preset NAME` the settings are those of params.yaml with the changes of `presets/NAME.yaml`.
 
     A stage waits for another process that writes to the same `--out`: where DVC is killed, its stage may live on.
-
-    What a user can mend is said in one sentence and ends the process with status 1.
     """
     parser = argparse.ArgumentParser(description=stage.__doc__)
     _, *options = inspect.signature(stage).parameters.values()
@@ -45,6 +44,7 @@ def run(stage: Callable[..., None]) -> None:
         params = load("params.yaml", None if preset is None else find_preset(preset))
         with alone(out) if first and out != NOWHERE else nullcontext():
             stage(params, **arguments)
-    except UserError as error:
-        os.utime("params.yaml")  # or `git checkout` may overlook a change that DVC made within the second
-        sys.exit(str(error))
+    except UserError:
+        with suppress(OSError):  # which may be what is wrong
+            os.utime("params.yaml")  # or `git checkout` may overlook a change that DVC made within the second
+        raise

@@ -1,5 +1,6 @@
 """Stage `card`: what the packed dataset holds, as tables, a curve and pictures."""
 
+import sys
 from pathlib import Path
 
 from sphreg.card import card
@@ -13,4 +14,4 @@ def main(params: Params, data: Path, meshes: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

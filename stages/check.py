@@ -1,6 +1,7 @@
 """Stage `check`: every setting, before any work is done. `python -m stages.check --preset paper` checks a preset."""
 
 import shutil
+import sys
 from pathlib import Path
 
 from sphreg.config import TASKS, Params, check_heads
@@ -31,4 +32,4 @@ def main(params: Params, out: Path = NOWHERE) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

@@ -38,4 +38,4 @@ def _check_copy(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

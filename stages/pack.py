@@ -1,5 +1,6 @@
 """Stage `pack`: the views of each split in LMDB files and a table."""
 
+import sys
 from pathlib import Path
 
 from sphreg.config import Params
@@ -13,4 +14,4 @@ def main(params: Params, shards: Path, meshes: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

@@ -1,5 +1,6 @@
 """Stage `page`: all heads and tasks on one page, to read in a browser."""
 
+import sys
 from pathlib import Path
 
 from sphreg.comparison import Comparison, Scored, compare
@@ -30,4 +31,4 @@ def main(params: Params, results: Path, data: Path, meshes: Path, out: Path, hig
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

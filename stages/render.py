@@ -1,5 +1,6 @@
 """Stage `render`: grey images and normals of each mesh in random rotations."""
 
+import sys
 from pathlib import Path
 
 from sphreg.config import Params
@@ -14,4 +15,4 @@ def main(params: Params, meshes: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

@@ -1,5 +1,6 @@
 """Stage `table`: all heads against all tasks."""
 
+import sys
 from pathlib import Path
 
 from sphreg.config import Params
@@ -13,4 +14,4 @@ def main(params: Params, results: Path, data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

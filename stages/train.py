@@ -1,6 +1,7 @@
 """Stage `train`: one task with one head."""
 
 import os
+import sys
 from pathlib import Path
 
 from sphreg.config import Params
@@ -28,4 +29,4 @@ def main(params: Params, task: str, head: str, data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(run(main))

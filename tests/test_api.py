@@ -14,9 +14,8 @@ from scipy.spatial.transform import Rotation as Turn
 
 import sphreg
 from benchmarks.packed import describe, info_of
-from sphreg.checksums import write_checksums
-from sphreg.info import write_info
-from sphreg.modelcard import CONVENTIONS, write_card
+from benchmarks.results import write_log
+from sphreg.modelcard import CONVENTIONS, card
 from sphreg.predict.rotations import Rotations
 from sphreg.split import views_table
 from sphreg.views import write_views
@@ -102,25 +101,21 @@ class TestCard:
         }
         for place, (name, values) in enumerate(scores.items()):
             scores[name] = {metric: 12.3456 + place if "deg" in metric else 0.98765 for metric in values}
-        write_info(tmp_path, INFO)
-        write_checksums(tmp_path)
-        (tmp_path / "metrics.json").write_text(json.dumps(scores))
-        write_card(model.config, folder, weights, tmp_path, tmp_path)
-        card = (tmp_path / "card.md").read_text(encoding="utf-8")
+        text = card(model.config, folder.as_posix(), weights, INFO, scores)
 
-        assert f"`models/sexp/{task}/{weights}.safetensors`" in card
-        assert INFO.note in card
-        assert f"{SIZE} x {SIZE} pixels" in card
-        table, kind = rows(card), "normals" if task == "normals" else "views"
+        assert f"`models/sexp/{task}/{weights}.safetensors`" in text
+        assert INFO.note in text
+        assert f"{SIZE} x {SIZE} pixels" in text
+        table, kind = rows(text), "normals" if task == "normals" else "views"
         images = [f"{COUNTS[split][name][kind]:,}" for name in CATEGORIES for split in ("train", "test")]
-        assert [cell for name in CATEGORIES for cell in row_of_counts(card, name)[1::2]] == images
+        assert [cell for name in CATEGORIES for cell in row_of_counts(text, name)[1::2]] == images
         totals = [
             sum(COUNTS[split][name][what] for name in CATEGORIES) for split in COUNTS for what in ("meshes", kind)
         ]
-        assert row_of_counts(card, "all") == [f"{total:,}" for total in totals]
-        assert f"all its {totals[3]:,} images" in card
-        assert f"of {totals[2]:,} meshes" in card
-        assert ("The fifth is random, with a fixed seed" in card) == (task != "normals")
+        assert row_of_counts(text, "all") == [f"{total:,}" for total in totals]
+        assert f"all its {totals[3]:,} images" in text
+        assert f"of {totals[2]:,} meshes" in text
+        assert ("The fifth is random, with a fixed seed" in text) == (task != "normals")
         summaries = ["all pixels"] if task == "normals" else ["mean of the categories", FIFTH]
         for place, (name, label) in enumerate(zip(scores, [*CATEGORIES, *summaries], strict=True)):
             assert table[label] == [f"{12.3456 + place:.2f}", "0.988"], name
@@ -130,7 +125,7 @@ class TestCard:
             assert table[f"`{name}`"] == [f"`{json.dumps(value)}`"]
 
         Image.fromarray(pictures(1, 20, 30)[0]).save(tmp_path / "view.png")
-        (block,) = python(card)
+        (block,) = python(text)
         assert block.count("\n") == 3
         names: dict[str, object] = {}
         exec(block, names)
@@ -150,7 +145,7 @@ class TestCard:
     def test_the_stage_writes_it(self, tmp_path: Path) -> None:
         data, folder = tmp_path / "so3", tmp_path / "model"
         write_model(folder, "rotation")
-        (folder / "log.csv").write_text("epoch\n")
+        write_log(folder, 1, np.random.default_rng(0))
         quaternions = Turn.random(6, rng=0).as_quat(canonical=True)
         keys = [f"{name}_0001.v{view:03d}" for name in CATEGORIES for view in (1, 2)]
         data.mkdir()

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 import sphreg
 import sphreg.training
+from benchmarks.results import write_log
 from sphreg.checksums import write_checksums
 from sphreg.config import load
 from sphreg.devices import check_device
@@ -188,7 +190,7 @@ class TestEvaluation:
     def model(self, folder: Path) -> Path:
         with torch.random.fork_rng(devices=[]):
             Model(config_of()).save(folder / "model" / "last.safetensors")
-        (folder / "model" / "log.csv").write_text("epoch\n1\n")
+        write_log(folder / "model", 1, np.random.default_rng(0))
         return folder / "model"
 
     def refused(self, folder: Path, data: Path) -> str:

@@ -5,7 +5,6 @@ One test has DVC itself make the experiment.
 
 import csv
 import hashlib
-import io
 import itertools
 import json
 import os
@@ -13,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,13 +25,13 @@ import yaml
 
 from benchmarks.packed import info_of
 from benchmarks.report import make
+from benchmarks.results import write_result
 from sphreg.compare import main
 from sphreg.compare import read as read_to
 from sphreg.comparison import Comparison, Scored, compare
 from sphreg.errors import UserError
 from sphreg.experiments import find_runs
 from sphreg.info import Info
-from sphreg.metrics import histogram
 from sphreg.runs import Run, distinct
 
 ROTATION = {"backbone": "small", "weights": None, "lr": 0.003}
@@ -106,41 +106,41 @@ def poses(seed: int, scale: float, meshes: int = 12) -> pd.DataFrame:
 
 def maps(seed: int, scale: float) -> tuple[dict[str, bytes], list[tuple[str, float]]]:
     """The files of a test of normals, and mesh and error of each pixel: four meshes of each category, one without."""
-    rng, rows, pixels, counts, by_mesh = np.random.default_rng(seed), [], [], [], []
+    rng, rows, degrees, pixels = np.random.default_rng(seed), [], [], []
     for category, mesh in itertools.product(["chair", "so|fa"], range(4)):
         errors = rng.exponential(scale * (1 + mesh), 50 * (mesh + 1)).clip(max=180) if mesh else np.empty(0)
         name = f"{category[0]}{mesh}"
-        rows.append((f"{name}.v001", category, name, len(errors), errors.mean() if mesh else np.nan))
+        rows.append((f"{name}.v001", category, name))
+        degrees.append(errors)
         pixels += [(name, float(error)) for error in errors]
-        bins = histogram(errors)
-        counts += [(category, place, bins[place]) for place in bins.nonzero()[0]]
-        by_mesh.append(np.histogram(errors, np.linspace(0, 180, 3601))[0])
-    table = pd.DataFrame(rows, columns=["key", "category", "mesh", "pixels", "mean_deg"])
-    found = (
-        pd.DataFrame(counts, columns=["category", "bin", "pixels"]).groupby(["category", "bin"], as_index=False).sum()
-    )
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, pixels=np.stack(by_mesh))
-    files = {"histogram.csv": found.to_csv(index=False).encode(), "meshes.npz": buffer.getvalue(), "maps.npz": b""}
-    return tables(table) | files, pixels
+    return written("normals", pd.DataFrame(rows, columns=["key", "category", "mesh"]), degrees), pixels
 
 
 def tables(errors: pd.DataFrame) -> dict[str, bytes]:
-    """What every test writes."""
-    return {"errors.csv": errors.to_csv(index=False).encode(), "log.csv": b"", "metrics.json": b"{}"}
+    """The files of a test of rotations."""
+    return written("rotation", errors, errors["error_deg"])
+
+
+def written(task: str, views: pd.DataFrame, degrees: Sequence[Any] | pd.Series) -> dict[str, bytes]:
+    """The files of a test."""
+    with tempfile.TemporaryDirectory() as name:
+        views = views.assign(qx=0.0, qy=0.0, qz=0.0, qw=1.0)
+        write_result(Path(name), task, views, [*degrees], 1, np.random.default_rng(0))
+        return {path.name: path.read_bytes() for path in Path(name).iterdir()}
 
 
 def made_of(run: Run, folder: Path, errors: pd.DataFrame) -> Scored:
     """The run, as if these were its errors."""
     folder.mkdir()
-    errors.to_csv(folder / "errors.csv", index=False)
+    for name, content in tables(errors).items():
+        (folder / name).write_bytes(content)
     return Scored(run, folder, INFO)
 
 
 class Project:
     """A git and DVC repository. `record` is what a training and its test leave in lock file and cache."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, top: Path | None = None) -> None:
         self.root = root
         self.stages: dict[str, Any] = {}
         for folder in ".dvc", "stages":
@@ -150,7 +150,7 @@ class Project:
         (root / ".gitignore").write_text("/models\n/results\n/data\n/reports\n")
         (root / "dvc.yaml").write_text(PIPELINE)
         (root / "stages" / "dvc.yaml").write_text(TRAININGS)
-        self.git("init", "-q")
+        self.git("init", "-q", str(top or root))
         self.params()
         self.dataset(INFO)
 
@@ -433,6 +433,17 @@ def test_null_settings_and_the_launcher_are_left_out(grid: Path) -> None:
     assert run.code == {path: checksum for path, checksum in (TRAIN | TEST).items() if path.startswith("sphreg/")}
 
 
+def test_a_project_in_a_folder_of_a_larger_repository(tmp_path: Path, read: Read) -> None:
+    project = Project(tmp_path / "all" / "of it" / "heads", top=tmp_path / "all")
+    project.record("rotation", "sexp", 0, tables(poses(0, 14.0)))
+    project.commit()
+    project.record("rotation", "sexp", 1, tables(poses(1, 14.0)))
+    project.experiment("one", "sexp", 1)
+    found, notes = read(project.root, [], ["rotation"])
+    assert rows_of(found["rotation"]) == {"sexp": [0, 1]} and not notes
+    assert [each.info for each in found["rotation"].rows[0].scored] == [INFO, INFO]
+
+
 def test_a_model_that_was_not_tested_yet_does_not_count(copy: Path) -> None:
     lock = copy / "stages" / "dvc.lock"
     document = yaml.safe_load(lock.read_text())
@@ -605,6 +616,40 @@ def test_results_that_are_not_in_the_cache(copy: Path, read: Read) -> None:
     shutil.rmtree(copy / ".dvc" / "cache")
     with pytest.raises(UserError, match=r"^There is no result of rotation to compare\. Left out: workspace: results/"):
         read(copy, [], ["rotation"])
+
+
+@pytest.mark.parametrize("damage", ["cut short", "half of the rows"])
+def test_a_damaged_result_is_left_out_or_named(copy: Path, damage: str, read: Read) -> None:
+    """In the cache, which a disk may damage; or as a version without checksums wrote it."""
+    project = Project.__new__(Project)
+    project.root, project.stages = copy, yaml.safe_load((copy / "stages" / "dvc.lock").read_text())["stages"]
+    files = tables(poses(3, 14.0))
+    if damage == "cut short":
+        files["errors.csv"] = files["errors.csv"][:-100]
+    else:
+        files["errors.csv"] = b"".join(files["errors.csv"].splitlines(keepends=True)[::2])
+        del files["SHA256SUMS"]
+    project.record("rotation", "sexp", 3, files)
+    project.experiment("sexp-3", "sexp", 3)
+    found, (note,) = read(copy, [], ["rotation"])
+    assert rows_of(found["rotation"]) == {"direct": [0, 1, 2], "sexp": [0, 1, 2]}
+    assert note.startswith("Left out: sexp-3: results/sexp/rotation/")
+    with pytest.raises(UserError, match=r"^sexp-3: results/sexp/rotation/(errors\.csv|metrics\.json): "):
+        read(copy, ["sexp-3"], ["rotation"])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"a: [", b"\xff", b"- 1\n", b"stages: {evaluate@rotation-sexp: 1}\n"])
+@pytest.mark.parametrize("name", ["params.yaml", "stages/dvc.lock"])
+def test_damaged_files_of_the_project_are_a_sentence(
+    copy: Path, name: str, content: bytes | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is None:
+        (copy / name).unlink()
+    else:
+        (copy / name).write_bytes(content)
+    assert run_main(monkeypatch, copy, "workspace", "--task", "rotation", "--out", "x.md") == 1
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and not said.out
 
 
 def exp(root: Path, name: str) -> str:

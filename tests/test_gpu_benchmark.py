@@ -130,3 +130,14 @@ class TestThePage:
         report = page.Report(tmp_path / "rows.md")
         report.say("First.")
         assert report.path.read_text() == "\nFirst.\n"
+
+
+def test_wrong_settings_are_said_before_a_phase_begins(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "params.yaml").write_text("head: [")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(program.trainings, "settings", program.trainings.settings.__wrapped__)  # not kept in memory
+    assert program.main(["--device", "cpu"]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("params.yaml: ") and said.err.count("\n") == 1 and not said.out

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks.packed import info_of
 from benchmarks.report import NOTE, make, write
+from benchmarks.results import write_result
 from sphreg.comparison import Comparison, Difference, Estimate, Pair, Row, Scored, compare
 from sphreg.comparison_tables import Table, overview_table, pair_table, published_tables, row_table
 from sphreg.errors import UserError
@@ -212,10 +214,11 @@ def test_runs_on_different_views_are_an_error(study: Path, tmp_path: Path) -> No
     views = pd.read_csv(study / "so3" / "test.csv")
     shutil.copytree(study / "results", tmp_path / "results")
     shutil.copytree(study / "so3", tmp_path / "so3")
-    file = tmp_path / "results" / "1" / "0" / "rotation" / "errors.csv"
-    pd.read_csv(file)[1:].to_csv(file, index=False)
-    with pytest.raises(UserError, match="tested on different views"):
-        errors([row_of(study, "rotation"), row_of(tmp_path, "rotation", seeds=[0])], views)
+    fewer, rng = views[1:], np.random.default_rng(0)
+    for task, reason in ("normals", "tested on different views"), ("rotation", "tested on other views than those of"):
+        write_result(tmp_path / "results" / "1" / "0" / task, task, fewer, [1.0] * len(fewer), 1, rng)
+        with pytest.raises(UserError, match=reason):
+            errors([row_of(study, task), row_of(tmp_path, task, seeds=[0])], views)
 
 
 def test_results_are_found_or_named(tmp_path: Path) -> None:
@@ -311,10 +314,10 @@ def test_rows_and_pairs_are_tables() -> None:
     median, acc = Estimate(50.04, 0.31, (48.0, 52.0)), Estimate(0.25, None, None)
     both = [Scored(runs["flat"], Path(), info), Scored(replace(runs["flat"], seed=1), Path(), info)]
     for each in both:
-        each.__dict__["errors"] = pd.DataFrame({"key": ["a", "b"], "mesh": ["m", "m"]})
+        each.__dict__["result"] = SimpleNamespace(errors=pd.DataFrame({"key": ["a", "b"], "mesh": ["m", "m"]}))
     flat = Row(both, "", {"median_deg": median, "acc_30": acc}, {})
     one = Row([Scored(runs["sexp"], Path(), info)], "lr 0.1", {"median_deg": median, "acc_30": acc}, {})
-    one.scored[0].__dict__["errors"] = both[0].errors
+    one.scored[0].__dict__["result"] = both[0].result
     differences = {
         "median_deg": Difference(20.0, (18.0, 22.0), 0.0002, True),
         "acc_30": Difference(-0.2, None, 0.25, False),

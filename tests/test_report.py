@@ -5,8 +5,9 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,11 +18,12 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from benchmarks.packed import info_of
+from benchmarks.results import write_result
 from sphreg.checksums import write_checksums
 from sphreg.errors import UserError
 from sphreg.info import write_info
-from sphreg.metrics import histogram, normals_metrics, pose_metrics
-from sphreg.report import extremes, read_errors, report
+from sphreg.report import extremes, report
+from sphreg.results import Result
 from sphreg.views import write_views
 
 SIZE = 16
@@ -33,55 +35,23 @@ TWELVE = {
 Errors = Mapping[str, list[float]]  # in degrees, by category
 
 
-def write_log(folder: Path, part: str) -> None:
-    epochs = range(1, 4)
-    columns = {"epoch": epochs, "lr": 1e-3, "loss": [3.0, 2.0, 1.5], part: 1.0, "grad_norm": [0.5, 0.3, 0.2]}
-    columns |= {"grad_norm_cv": 0.4, "validation_median_deg": [90.0, 60.0, 40.0], "images_per_s": [1.0, 2.0, 3.0]}
-    pd.DataFrame(columns).to_csv(folder / "log.csv", index=False)
-
-
 def write_pose(folder: Path, errors: Errors) -> None:
-    """As `evaluate` writes them, for true rotations that are random and predictions that miss them by `errors`."""
-    folder.mkdir(parents=True)
-    names = [(f"m{i}_{j:03d}", category) for i, category in enumerate(errors) for j in range(len(errors[category]))]
-    degrees = [error for group in errors.values() for error in group]
-    true = Rotation.random(len(names), np.random.default_rng(0))
-    predicted = true * Rotation.from_rotvec(np.outer(np.radians(degrees), [0, 0.6, 0.8]))
-    table = pd.DataFrame(names, columns=["mesh", "category"])
-    table.insert(0, "key", table["mesh"] + ".v001")
-    for whose, rotation in ("true", true), ("predicted", predicted):
-        for name, column in zip(("qx", "qy", "qz", "qw"), rotation.as_quat(canonical=True).T, strict=True):
-            table[f"{whose}_{name}"] = column
-        table[f"{whose}_sign_class"] = 0
-    table["error_deg"] = degrees
-    table.to_csv(folder / "errors.csv", index=False)
-    (folder / "metrics.json").write_text(json.dumps(pose_metrics(table)))
-    write_log(folder, "smooth_l1")
+    """For true rotations that are random and predictions that miss them by `errors`."""
+    write_result(folder, folder.name, *views_of(errors), 3, np.random.default_rng(0))
 
 
 def write_normals(folder: Path, errors: Mapping[str, list[list[float]]]) -> None:
     """Errors by category, image and pixel; an image may have no pixels."""
-    folder.mkdir(parents=True)
-    rows, bins = [], []
-    for i, (category, images) in enumerate(errors.items()):
-        for j, pixels in enumerate(images):
-            mean, median = (np.mean(pixels), np.median(pixels)) if pixels else (np.nan, np.nan)
-            rows.append((f"m{i}_{j:03d}.v001", category, f"m{i}_{j:03d}", len(pixels), mean, median))
-        counts = histogram(np.array([error for pixels in images for error in pixels], dtype=float))
-        bins += [(category, place, counts[place]) for place in counts.nonzero()[0]]
-    columns = ["key", "category", "mesh", "pixels", "mean_deg", "median_deg"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "errors.csv", index=False)
-    counted = pd.DataFrame(bins, columns=["category", "bin", "pixels"])
-    counted.to_csv(folder / "histogram.csv", index=False)
-    (folder / "metrics.json").write_text(json.dumps(normals_metrics(counted)))
-    shape = (len(rows), SIZE, SIZE)
-    vectors = np.random.default_rng(0).normal(size=(2, *shape, 3)).astype(np.float32)
-    true, predicted = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-    true[:, :4] = 0
-    true[[row[3] == 0 for row in rows]] = 0
-    grey, keys = np.full(shape, 200, dtype=np.uint8), np.array([row[0] for row in rows])
-    np.savez_compressed(folder / "maps.npz", key=keys, image=grey, true=true, predicted=predicted)
-    write_log(folder, "absolute")
+    write_result(folder, "normals", *views_of(errors), 3, np.random.default_rng(0), SIZE)
+
+
+def views_of(errors: Mapping[str, Sequence[Any]]) -> tuple[pd.DataFrame, list[Any]]:
+    """Views of a mesh each, and the errors of each view."""
+    names = [(f"m{i}_{j:03d}", category) for i, category in enumerate(errors) for j in range(len(errors[category]))]
+    views = pd.DataFrame(names, columns=["mesh", "category"])
+    views["key"] = views["mesh"] + ".v001"
+    views[["qx", "qy", "qz", "qw"]] = Rotation.random(len(names), np.random.default_rng(0)).as_quat(canonical=True)
+    return views, [error for group in errors.values() for error in group]
 
 
 def write_data(folder: Path, keys: list[str]) -> Path:
@@ -190,7 +160,7 @@ def test_training_curves_have_what_all_heads_log(metrics: Path) -> None:
         table = pd.read_csv(metrics / "curves" / "training" / f"{task}.csv")
         names = ["epoch", "lr", "loss", "grad_norm", "grad_norm_cv", "validation_median_deg"]
         assert list(table) == names
-        assert table["loss"].tolist() == [3.0, 2.0, 1.5]
+        assert table["loss"].tolist() == [3.0, 1.5, 1.0]
 
 
 def test_categories_have_a_row_each_and_one_for_all(metrics: Path) -> None:
@@ -237,7 +207,7 @@ def test_a_task_alone_is_reported_alone(tmp_path: Path, task: str) -> None:
         write_normals(tmp_path / "results" / task, normals)
     else:
         write_pose(tmp_path / "results" / task, pose)
-    keys = list(read_errors(tmp_path / "results" / task)["key"])
+    keys = list(Result(task, tmp_path / "results" / task).errors["key"])
     report(tmp_path / "results", write_data(tmp_path / "so3", keys), tmp_path / "out")
     assert list(json.loads((tmp_path / "out" / "summary.json").read_text())) == [task]
     assert {path.stem for path in (tmp_path / "out" / "curves").rglob("*.csv")} == {task}
@@ -274,7 +244,7 @@ def test_odd_names_of_categories_survive(tmp_path: Path) -> None:
     for task, last in ("rotation", "macro"), ("normals", "all"):
         with (out / "curves" / "categories" / f"{task}.csv").open(newline="", encoding="utf-8") as file:
             assert [row["category"] for row in csv.DictReader(file)] == [*sorted(names), last]
-        assert read_errors(tmp_path / "results" / "sexp" / task)["category"].unique().tolist() == names
+        assert Result(task, tmp_path / "results" / "sexp" / task).errors["category"].unique().tolist() == names
 
 
 def test_extremes_are_the_ends_and_the_middle() -> None:
@@ -297,6 +267,6 @@ def test_extremes_of_few_views_have_as_many_in_each_row(count: int) -> None:
 
 
 def test_an_image_without_object_keeps_its_row(metrics: Path) -> None:
-    errors = read_errors(metrics.parent / "results" / "sexp" / "normals")
+    errors = Result("normals", metrics.parent / "results" / "sexp" / "normals").errors
     empty = errors[errors["pixels"] == 0]
     assert len(empty) == 1 and empty[["mean_deg", "median_deg"]].isna().all(axis=None)

@@ -26,6 +26,7 @@ NOT_LISTED = {
     "sphreg/heads/__init__.py",
     "sphreg/locks.py",
     "sphreg/presets.py",
+    "sphreg/program.py",
     "sphreg/scratch.py",
     "sphreg/tasks/__init__.py",
     "stages/__init__.py",

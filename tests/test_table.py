@@ -4,16 +4,17 @@ import csv
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks.packed import info_of
+from benchmarks.results import write_result
 from sphreg.checksums import write_checksums
 from sphreg.errors import UserError
 from sphreg.info import write_info
-from sphreg.metrics import normals_metrics, pose_metrics
 from sphreg.table import table
 
 HEADS, TASKS = ["direct", "flat", "sexp"], ["rotation", "viewpoint", "normals"]
@@ -22,19 +23,18 @@ NOTE = "A re-render: the camera and the light of the original were never publish
 
 
 def write_pose(folder: Path, errors: dict[str, list[float]]) -> None:
-    folder.mkdir(parents=True)
-    rows = [(f"m{i}_{j}.v001", name, e) for i, name in enumerate(errors) for j, e in enumerate(errors[name])]
-    frame = pd.DataFrame(rows, columns=["key", "category", "error_deg"])
-    frame.to_csv(folder / "errors.csv", index=False)
-    (folder / "metrics.json").write_text(json.dumps(pose_metrics(frame)))
+    names = [(f"m{i}_{j}.v001", name, f"m{i}_{j}") for i, name in enumerate(errors) for j in range(len(errors[name]))]
+    write(folder, names, [error for group in errors.values() for error in group])
 
 
 def write_normals(folder: Path, bins: list[int]) -> None:
-    """One pixel in each of these bins of 0.01 degrees."""
-    folder.mkdir(parents=True)
-    frame = pd.DataFrame({"category": "chair", "bin": bins, "pixels": 1})
-    (folder / "metrics.json").write_text(json.dumps(normals_metrics(frame)))
-    (folder / "errors.csv").write_text("key,category,mesh,pixels,mean_deg,median_deg\nc.v001,chair,c,0,,\n")
+    """One view, with a pixel in each of these bins of 0.01 degrees."""
+    write(folder, [("c.v001", "chair", "c")], [[(place + 0.5) / 100 for place in bins]])
+
+
+def write(folder: Path, names: list[tuple[str, str, str]], errors: list[Any]) -> None:
+    views = pd.DataFrame(names, columns=["key", "category", "mesh"]).assign(qx=0.0, qy=0.0, qz=0.0, qw=1.0)
+    write_result(folder, folder.name, views, errors, 1, np.random.default_rng(0))
 
 
 def write_data(folder: Path) -> Path:

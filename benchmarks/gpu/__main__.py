@@ -27,11 +27,14 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import trainings
 from benchmarks.gpu import page
 from benchmarks.gpu.phases import PHASES, run
 from benchmarks.gpu.setting import Setting, new_processes
+from sphreg.program import program
 
 
+@program
 def main(argv: list[str] | None = None) -> int:
     """Run the phases; status 1 if one of them failed."""
     parser = argparse.ArgumentParser(
@@ -44,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch finds no GPU here, allowed: --device cpu, for a dry run")
+    trainings.settings()  # what is wrong with them is said before a phase begins
     out = arguments.out or (Path("benchmarks/gpu.md") if arguments.device == "cuda" else None)
     if not 0 < arguments.minutes < 60 * 24:
         parser.error(f"--minutes is {arguments.minutes:g}, allowed: more than 0, and less than a day")
@@ -99,7 +103,4 @@ def _in_process(processes: BaseContext, name: str, setting: Setting) -> tuple[st
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # as `timeout` and batch systems send it
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    sys.exit(main())

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -167,7 +166,7 @@ def _sphere(errors: pd.DataFrame, heads: Mapping[str, Look]) -> Picture:
 
 def _maps(rows: Sequence[Row], errors: pd.DataFrame) -> Picture:
     """Of each row's first seed."""
-    loaded = {row.name: _load(row.scored[0].folder) for row in rows}
+    loaded = {row.name: _chosen(row.scored[0].result.maps()) for row in rows}
     one = next(iter(loaded.values()))
     by_head = {head: maps["predicted"] for head, maps in loaded.items()}
     categories = errors.drop_duplicates("key").set_index("key")["category"].loc[one["key"]]
@@ -182,10 +181,9 @@ def _maps(rows: Sequence[Row], errors: pd.DataFrame) -> Picture:
     return Picture("normal_maps", figure, caption, text, wide=True)
 
 
-def _load(folder: Path) -> dict[str, np.ndarray]:
-    with np.load(folder / "maps.npz") as maps:
-        rows = np.unique(np.linspace(0, len(maps["key"]) - 1, MAPS).round().astype(int))
-        return {name: maps[name][rows] for name in ("key", "image", "true", "predicted")}
+def _chosen(maps: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    rows = np.unique(np.linspace(0, len(maps["key"]) - 1, MAPS).round().astype(int))
+    return {name: array[rows] for name, array in maps.items()}
 
 
 def _medians(errors: pd.DataFrame) -> pd.Series:

@@ -1,12 +1,10 @@
 """Tables over the results of all rows of a task, of which each has the columns `head`, the row's name, and `seed`."""
 
-import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from sphreg import results
 from sphreg.comparison import Row
 from sphreg.errors import UserError
 from sphreg.summary import OVERALL
@@ -32,7 +30,10 @@ def errors(rows: Sequence[Row], views: pd.DataFrame) -> pd.DataFrame:
     for row in rows:
         for each in row.scored:
             table = each.errors.rename(columns={"mean_deg": "error_deg"}) if row.task == "normals" else each.errors
-            if not table["key"].isin(views.index).all():
+            known = table["key"].isin(views.index).all() and (row.task == "normals" or len(table) == len(views))
+            if not known or (
+                table[["category", "mesh"]].to_numpy() != views.loc[table["key"], ["category", "mesh"]]
+            ).any(axis=None):
                 raise UserError(f"{each.run.folder}: tested on other views than those of the dataset; test it again.")
             if table["key"].tolist() != first.errors["key"].tolist():
                 raise UserError(
@@ -57,12 +58,12 @@ def predicted_angles(table: pd.DataFrame) -> np.ndarray:
 
 def cdf(rows: Sequence[Row]) -> pd.DataFrame:
     """`error_deg` and `share`: the share of errors up to each angle."""
-    return _join(rows, (results.error_cdf(row.task, each.folder) for row in rows for each in row.scored))
+    return _join(rows, (each.result.error_cdf() for row in rows for each in row.scored))
 
 
 def logs(rows: Sequence[Row]) -> pd.DataFrame:
     """What the logs of all heads have."""
-    return _join(rows, (results.read_log(each.folder) for row in rows for each in row.scored))
+    return _join(rows, (each.result.log for row in rows for each in row.scored))
 
 
 def scores(rows: Sequence[Row]) -> pd.DataFrame:
@@ -70,7 +71,7 @@ def scores(rows: Sequence[Row]) -> pd.DataFrame:
     parts = []
     for row in rows:
         for each in row.scored:
-            by_category = json.loads((each.folder / "metrics.json").read_text(encoding="utf-8"))
+            by_category = each.result.scores
             names = [name for name in sorted(each.errors["category"].unique()) if name in by_category]
             table = pd.DataFrame([by_category[name] for name in [*names, OVERALL[row.task]]])
             parts.append(table.assign(category=[*names, "all"]))

@@ -125,8 +125,12 @@ class Predictor:
             squares = [image for image in read if isinstance(image, Square)]
             places = [start + place for place, image in enumerate(read) if isinstance(image, Square)]
             answers = self._answers(squares, numbers[places]) if squares else iter(())
-            for image in read:
-                yield next(answers) if isinstance(image, Square) else image
+            for place, image in enumerate(read, start):
+                answer = next(answers) if isinstance(image, Square) else image
+                if not isinstance(answer, UserError) and not np.isfinite(answer).all():
+                    name = single[place] if isinstance(single[place], str) else f"images[{place}]"
+                    answer = UserError(f"{name}: the model's answer is not finite.")
+                yield answer
 
     def _square(self, image: Single) -> Square | UserError:
         try:

@@ -123,7 +123,7 @@ def write_maps(answers: Iterator[tuple[str, Any]], places: dict[str, Path]) -> N
 
 @program
 def main(argv: list[str] | None = None) -> int:
-    """Predict."""
+    """Predict; status 1 if an image could not be read."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(**TEXT)
     parser = argparse.ArgumentParser(

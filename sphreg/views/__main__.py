@@ -24,6 +24,7 @@ from sphreg.figures import png
 from sphreg.figures.sheet import sheet
 from sphreg.files import write_whole
 from sphreg.info import NOTE
+from sphreg.program import program
 from sphreg.split import DEGREES, read_views
 from sphreg.views import Views
 from sphreg.views.original import OriginalViews, category, find_rotations
@@ -169,8 +170,9 @@ def show(picture: bytes, name: str) -> None:
     pyplot.show()
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Draw, write and maybe show a sheet. What a user can mend is said in one sentence, with status 1."""
+@program
+def main(argv: list[str] | None = None) -> None:
+    """Draw, write and maybe show a sheet."""
     parser = argparse.ArgumentParser(
         prog="python -m sphreg.views", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -186,23 +188,18 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     path: Path = arguments.path
     out: Path = arguments.out or Path(f"{path.resolve().name.removesuffix('.lmdb')}.png")
-    try:
-        for name, least, most in ("count", 1, MOST), ("columns", 1, MOST), ("seed", 0, 2**32):
-            if not least <= getattr(arguments, name) <= most:
-                raise UserError(f"--{name} is {getattr(arguments, name)}, allowed: {least} to {most}.")
-        if len(arguments.keys or []) > MOST:
-            raise UserError(f"--keys has {len(arguments.keys)} keys, allowed: at most {MOST}.")
-        if out.suffix != ".png":
-            raise UserError(f"--out is {out}, allowed: a name that ends in .png.")
-        picture, shown = draw(path, arguments)
-        write_whole(out, picture)
-        print(f"{out}: {shown} in {path}.")
-        if arguments.show:
-            show(picture, out.name)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    for name, least, most in ("count", 1, MOST), ("columns", 1, MOST), ("seed", 0, 2**32):
+        if not least <= getattr(arguments, name) <= most:
+            raise UserError(f"--{name} is {getattr(arguments, name)}, allowed: {least} to {most}.")
+    if len(arguments.keys or []) > MOST:
+        raise UserError(f"--keys has {len(arguments.keys)} keys, allowed: at most {MOST}.")
+    if out.suffix != ".png":
+        raise UserError(f"--out is {out}, allowed: a name that ends in .png.")
+    picture, shown = draw(path, arguments)
+    write_whole(out, picture)
+    print(f"{out}: {shown} in {path}.")
+    if arguments.show:
+        show(picture, out.name)
 
 
 if __name__ == "__main__":
