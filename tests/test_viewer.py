@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -180,6 +181,13 @@ def test_keys_are_shown_in_the_order_given(data: Path, sheets: Sheets) -> None:
     assert sheets[0]["title"] == "test.lmdb: 2 of 12 views"
 
 
+def test_a_name_of_any_bytes(data: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    out = os.fsdecode(os.fsencode(data) + b"/\xfe.png")
+    assert viewer.main([str(data / "test.lmdb"), "--out", out]) == 0
+    assert capfdbinary.readouterr().out.startswith(os.fsencode(out) + b": ")
+    assert Path(out).is_file()
+
+
 def test_the_draw_depends_on_the_seed_alone(data: Path, sheets: Sheets) -> None:
     for seed in 0, 0, 1, 2, 3:
         assert viewer.main([str(data / "test.lmdb"), "--count", "5", "--seed", str(seed)]) == 0
@@ -252,9 +260,9 @@ def test_a_poisoned_original_is_refused(original: Path, capsys: pytest.CaptureFi
         (["so3/text.lmdb"], "so3/text.lmdb: the view 'a' is no image that can be decoded."),
         (["so3/half.lmdb"], "so3/half.lmdb: the view 'a' is no image that can be decoded."),
         (["so3/png.lmdb"], "so3/png.lmdb: the view 'a' is no image that can be decoded."),
-        (["so3/other.lmdb"], "so3/other.csv: it cannot be read"),
-        (["so3/angles.lmdb"], "so3/angles.csv: it cannot be read"),
-        (["so3/binary.lmdb"], "so3/binary.csv: it cannot be read"),
+        (["so3/other.lmdb"], "so3/other.csv: it has no column 'key', only 'a', 'b'."),
+        (["so3/angles.lmdb"], "so3/angles.csv: it is not a table, or is damaged"),
+        (["so3/binary.lmdb"], "so3/binary.csv: it has no column 'key', only "),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

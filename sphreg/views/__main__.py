@@ -14,16 +14,17 @@ from pathlib import Path
 import lmdb
 import matplotlib
 import numpy as np
-import pandas as pd
 from jaxtyping import UInt8
 from matplotlib.backends import BackendFilter, backend_registry
 from PIL import Image
 
-from sphreg.errors import UserError
+from sphreg.errors import UserError, printable
 from sphreg.figures import png
 from sphreg.figures.sheet import sheet
 from sphreg.files import write_whole
 from sphreg.pack import NOTE
+from sphreg.program import program
+from sphreg.reading import TEXT, Column, read_table
 from sphreg.views import Views
 from sphreg.views.original import OriginalViews, category, find_rotations
 
@@ -62,12 +63,8 @@ def open_packed(path: Path) -> Album:
     table = path.with_name(f"{path.name.removesuffix('.lmdb').removesuffix('.normals')}.csv")
     if not table.is_file():
         return Album(views.keys, lambda key: _picture(views, key), lambda key: key, {}, NOTE)
-    types = dict.fromkeys(["key", "category"], str) | dict.fromkeys(ANGLES, float)
-    try:
-        rows = pd.read_csv(table, usecols=list(types), dtype=types, keep_default_na=False)
-        angles = dict(zip(rows["key"], rows[ANGLES].round().astype(int).to_numpy().tolist(), strict=True))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{table}: it cannot be read ({error}).") from None
+    rows = read_table(table, {"key": TEXT, "category": TEXT} | dict.fromkeys(ANGLES, Column()), ["key"])
+    angles = dict(zip(rows["key"], rows[ANGLES].round().astype(int).to_numpy().tolist(), strict=True))
 
     def label(key: str) -> str:
         return f"{key}\n{' '.join(f'{angle}°' for angle in angles[key])}" if key in angles else key
@@ -147,7 +144,7 @@ def draw(path: Path, arguments: argparse.Namespace) -> tuple[bytes, str]:
         images.append(np.asarray(image))
     labels = [album.label(key) for key in chosen]
     shown = f"{len(chosen):,} of {len(pool):,} {what}"
-    return png(sheet(images, labels, f"{path.name}: {shown}", album.note, arguments.columns)), shown
+    return png(sheet(images, labels, f"{printable(path.name)}: {shown}", album.note, arguments.columns)), shown
 
 
 def show(picture: bytes, name: str) -> None:
@@ -171,8 +168,9 @@ def show(picture: bytes, name: str) -> None:
     pyplot.show()
 
 
+@program
 def main(argv: list[str] | None = None) -> int:
-    """Draw, write and maybe show a sheet. What a user can mend is said in one sentence, with status 1."""
+    """Draw, write and maybe show a sheet."""
     parser = argparse.ArgumentParser(
         prog="python -m sphreg.views", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -188,25 +186,21 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     path: Path = arguments.path
     out: Path = arguments.out or Path(f"{path.resolve().name.removesuffix('.lmdb')}.png")
+    for name, least, most in ("count", 1, MOST), ("columns", 1, MOST), ("seed", 0, 2**32):
+        if not least <= getattr(arguments, name) <= most:
+            raise UserError(f"--{name} is {getattr(arguments, name)}, allowed: {least} to {most}.")
+    if len(arguments.keys or []) > MOST:
+        raise UserError(f"--keys has {len(arguments.keys)} keys, allowed: at most {MOST}.")
+    if out.suffix != ".png":
+        raise UserError(f"--out is {out}, allowed: a name that ends in .png.")
     try:
-        for name, least, most in ("count", 1, MOST), ("columns", 1, MOST), ("seed", 0, 2**32):
-            if not least <= getattr(arguments, name) <= most:
-                raise UserError(f"--{name} is {getattr(arguments, name)}, allowed: {least} to {most}.")
-        if len(arguments.keys or []) > MOST:
-            raise UserError(f"--keys has {len(arguments.keys)} keys, allowed: at most {MOST}.")
-        if out.suffix != ".png":
-            raise UserError(f"--out is {out}, allowed: a name that ends in .png.")
         picture, shown = draw(path, arguments)
-        write_whole(out, picture)
-        print(f"{out}: {shown} in {path}.")
-        if arguments.show:
-            show(picture, out.name)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
     except lmdb.Error as error:
-        print(f"{path}: it is damaged ({error}).", file=sys.stderr)
-        return 1
+        raise UserError(f"{path}: it is damaged ({error}).") from None
+    write_whole(out, picture)
+    print(f"{out}: {shown} in {path}.")
+    if arguments.show:
+        show(picture, out.name)
     return 0
 
 
