@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sphreg.errors import UserError
 from sphreg.files import write_whole
+from sphreg.program import program
 
 # Of each part: the document, the name and the file that it is taken from.
 PARTS = (
@@ -63,6 +64,7 @@ def fill(document: Path, name: str, source: Path, check: bool) -> None:
         write_whole(document, new.encode())
 
 
+@program
 def main(argv: list[str] | None = None) -> int:
     """Fill in or check all parts. Status 1, and a sentence for each, where some are not current or cannot be."""
     parser = argparse.ArgumentParser(prog="python -m sphreg.readme", description=__doc__)
