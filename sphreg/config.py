@@ -172,7 +172,10 @@ class NormalsTraining(Training):
 
 
 class Train(Section):
-    """How trainings run, which changes no result, and one section per task."""
+    """How trainings run, which changes no result, and one section per task.
+
+    The launcher is the beginning of a command line, which a shell runs: settings are to be trusted as programs are.
+    """
 
     launcher: Annotated[str, Field(pattern=r"\S")]
     device: DeviceName
@@ -198,7 +201,11 @@ class Evaluate(Section):
 
 
 class Execution(Section):
-    """How work is spread, which changes no result."""
+    """How work is spread, which changes no result.
+
+    Dask sends pickles: whoever reaches the scheduler can run programs on its workers, and on this machine. So it has to
+    be in a network that is trusted, or to use Dask's TLS.
+    """
 
     workers: Count | None
     scheduler: Annotated[str, Field(min_length=1)] | None

@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -36,6 +37,8 @@ def program(main: Callable[Arguments, int | None]) -> Callable[Arguments, int]:
 
     @functools.wraps(main)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="surrogateescape")  # or it would not print each name that a file may have
         try:
             status = main(*args, **kwargs) or 0
             if sys.stdout is not None:

@@ -501,7 +501,7 @@ def test_the_files(copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     )
     assert (out / "compare.md").read_text() == printed
     lines = printed.splitlines()
-    assert lines[0].startswith("Written by `python -m sphreg.compare`. Meshes: furniture; categories chair, so|fa;")
+    assert lines[0].startswith(r"Written by `python -m sphreg.compare`. Meshes: furniture; categories chair, so\|fa;")
     start = lines.index(
         next(line for line in lines if line.startswith("| rotation, 72 test images of 24 meshes | seeds |"))
     )

@@ -127,7 +127,7 @@ def test_values_that_look_alike_are_equally_good(folder: Path) -> None:
 
 def test_it_says_what_it_is(folder: Path) -> None:
     markdown = (folder / "out" / "table.md").read_text()
-    for words in NOTE, "not those of the paper's dataset", "one seed", "48 x 48 pixels", "categories chair, so|fa":
+    for words in NOTE, "not those of the paper's dataset", "one seed", "48 x 48 pixels", "categories chair, so\\|fa":
         assert words in markdown
     assert "on all test images and on a random fifth of them, drawn once for all heads" in markdown
     assert not rows(markdown, "normals", FIFTH)

@@ -1,6 +1,7 @@
 """`python -m sphreg.views`: the views that were asked for, with their labels, and a sentence for all that is wrong."""
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -179,6 +180,13 @@ def test_keys_are_shown_in_the_order_given(data: Path, sheets: Sheets) -> None:
     assert sheets[0]["title"] == "test.lmdb: 2 of 12 views"
 
 
+def test_a_name_of_any_bytes(data: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    out = os.fsdecode(os.fsencode(data) + b"/\xfe.png")
+    assert viewer.main([str(data / "test.lmdb"), "--out", out]) == 0
+    assert capfdbinary.readouterr().out.startswith(os.fsencode(out) + b": ")
+    assert Path(out).is_file()
+
+
 def test_the_draw_depends_on_the_seed_alone(data: Path, sheets: Sheets) -> None:
     for seed in 0, 0, 1, 2, 3:
         assert viewer.main([str(data / "test.lmdb"), "--count", "5", "--seed", str(seed)]) == 0
@@ -253,7 +261,7 @@ def test_a_poisoned_original_is_refused(original: Path, capsys: pytest.CaptureFi
         (["so3/png.lmdb"], "so3/png.lmdb: the view 'a' is no image that can be decoded."),
         (["so3/other.lmdb"], "so3/other.csv: it has no column 'key', only 'a', 'b'."),
         (["so3/angles.lmdb"], "so3/angles.csv: it is not a table, or is damaged"),
-        (["so3/binary.lmdb"], "so3/binary.csv: it is not a table, or is damaged"),
+        (["so3/binary.lmdb"], "so3/binary.csv: it has no column 'key', only "),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

@@ -19,7 +19,7 @@ from PIL import Image
 
 from sphreg.checksums import NAME as CHECKSUMS
 from sphreg.checksums import check
-from sphreg.errors import UserError
+from sphreg.errors import UserError, printable
 from sphreg.figures import png
 from sphreg.figures.sheet import sheet
 from sphreg.files import write_whole
@@ -146,7 +146,7 @@ def draw(path: Path, arguments: argparse.Namespace) -> tuple[bytes, str]:
         images.append(np.asarray(image))
     labels = [album.label(key) for key in chosen]
     shown = f"{len(chosen):,} of {len(pool):,} {what}"
-    return png(sheet(images, labels, f"{path.name}: {shown}", album.note, arguments.columns)), shown
+    return png(sheet(images, labels, f"{printable(path.name)}: {shown}", album.note, arguments.columns)), shown
 
 
 def show(picture: bytes, name: str) -> None:
@@ -171,7 +171,7 @@ def show(picture: bytes, name: str) -> None:
 
 
 @program
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int:
     """Draw, write and maybe show a sheet."""
     parser = argparse.ArgumentParser(
         prog="python -m sphreg.views", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -200,6 +200,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{out}: {shown} in {path}.")
     if arguments.show:
         show(picture, out.name)
+    return 0
 
 
 if __name__ == "__main__":
