@@ -184,14 +184,13 @@ def _obj(data: bytes) -> Mesh:
                     corners = _numbers([word.partition(b"/")[0] for word in words], int)
                     # From 1, or from the vertex before this line backwards; 0 becomes -1, which no vertex has.
                     polygons.append([i - 1 if i >= 0 else i + len(positions) for i in corners])
-                case [b"v", *words]:
-                    raise UserError(f"line {number}: vertex of fewer than three coordinates")
-                case [b"f" | b"fo", *words]:
-                    raise UserError(f"line {number}: face of {len(words)} corners, allowed: 3 and more")
                 case [keyword, *_] if keyword not in _OBJ_BESIDES:
-                    raise ValueError("of free-form surfaces, or no keyword at all")
+                    raise ValueError("cut short, of a free-form surface, or no OBJ at all")
         except ValueError:
-            raise UserError(f"line {number}: not understood as OBJ: {_shown([line.strip()])}") from None
+            raise UserError(
+                f"line {number}: no vertex of three coordinates, no face of three or more corners, and nothing else "
+                f"that belongs to them: {_shown([line.strip()])}"
+            ) from None
     return _triangles(np.array(positions, dtype=np.float64).reshape(-1, 3), polygons)
 
 
@@ -227,10 +226,12 @@ def _stl(data: bytes) -> Mesh:
         if not text.lstrip()[:5].lower() == b"solid":
             raise ValueError("neither a whole binary STL file nor a text")
         facets = _STL_FACET.findall(text)
-        count = len(re.findall(rb"\bouter\s+loop\b", text, re.IGNORECASE))
-        rest = [line for line in _STL_FACET.sub(b"", text).splitlines() if line.strip()]
-        if len(facets) != count or not all(re.match(rb"\s*(?:end ?)?solid\b", line, re.IGNORECASE) for line in rest):
-            raise UserError(f"has {count} facets, of which {len(facets)} are whole: it is damaged or cut short")
+        loops = re.findall(rb"\bouter\s+loop\b", text, re.IGNORECASE)
+        rest = [line.strip() for line in _STL_FACET.sub(b"", text).splitlines()]
+        others = [line for line in rest if line and not re.match(rb"(?:end ?)?solid\b", line, re.IGNORECASE)]
+        if others or len(loops) != len(facets):
+            beside = _shown(others[:1] or rest)
+            raise UserError(f"has {len(facets)} whole facets, and beside them {beside}: it is damaged or cut short")
         corners = np.array(facets).astype(np.float64)
     vertices = corners.reshape(-1, 3).astype(np.float64)
     return Mesh(vertices, np.arange(len(vertices)).reshape(-1, 3))

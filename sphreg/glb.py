@@ -23,8 +23,9 @@ _HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_")
 _MOVING = ("EXT_mesh_gpu_instancing", "KHR_node_visibility")
 _NUMBERS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _UNSIGNED = (5121, 5123, 5125)
-# A file of some bytes may ask for any number of copies; no mesh without copies has more corners than its file bytes.
-_MOST = 5_000_000
+# A few bytes may ask for millions of copies. What has none takes a byte and more for each vertex and triangle, and some
+# hundred for each part.
+_MOST, _PART = 5_000_000, 200
 
 
 def parse_glb(data: bytes) -> Mesh:
@@ -58,8 +59,11 @@ def parse_glb(data: bytes) -> Mesh:
             faces.append(part.faces + n_vertices)
             n_vertices += len(part.vertices)
             n_faces += len(part.faces)
-            if max(n_vertices, n_faces) > most:
-                raise UserError(f"has more than {most} vertices or triangles, as parts are used several times")
+            if max(n_vertices, n_faces, _PART * len(faces)) > most:
+                raise UserError(
+                    f"has more than {most} vertices or triangles, or more than {most // _PART} parts, as some are used "
+                    "several times"
+                )
     return Mesh(np.concatenate(vertices), np.concatenate(faces))
 
 
@@ -134,7 +138,7 @@ class _Buffers:
         return memoryview(base64.b64decode(uri.partition(",")[2]))
 
 
-def _part(buffers: _Buffers, primitive: dict[str, Any], weights: list[float], most: int) -> Mesh:
+def _part(buffers: _Buffers, primitive: dict[str, Any], weights: list[Any], most: int) -> Mesh:
     floats = (5126,)
     vertices = buffers.accessor(primitive["attributes"]["POSITION"], 3, floats, most).astype(np.float64)
     for weight, target in zip(weights, primitive.get("targets", []), strict=True):
