@@ -94,16 +94,18 @@ def _off(data: bytes) -> Mesh:
         raise UserError(f"has a negative count in its header: {n_vertices} vertices, {n_faces} faces")
     if n_vertices == 0 or n_faces == 0:
         raise UserError("has no faces")
+    refusal = None
     try:
         return _off_words(text[header.end() :].split(), n_vertices, n_faces)
-    except (
-        UserError,
-        ValueError,
-        IndexError,
-        DeprecationWarning,
-    ):  # has colours or so; or is wrong, and a line is named
-        lines = list(enumerate(text.splitlines(), 1))[len(text[: header.end()].splitlines()) :]
-        return _off_lines([(number, line.split()) for number, line in lines if line.strip()], n_vertices, n_faces)
+    except UserError as error:
+        refusal = error
+    except (ValueError, IndexError, DeprecationWarning):  # the words are others, or more: maybe colours
+        pass
+    lines = list(enumerate(text.splitlines(), 1))[len(text[: header.end()].splitlines()) :]
+    rows = [(number, line.split()) for number, line in lines if line.strip()]
+    if refusal and len(rows) != n_vertices + n_faces:
+        raise refusal
+    return _off_lines(rows, n_vertices, n_faces)
 
 
 def _off_words(words: list[bytes], n_vertices: int, n_faces: int) -> Mesh:
@@ -133,7 +135,12 @@ def _off_lines(lines: list[tuple[int, list[bytes]]], n_vertices: int, n_faces: i
         )
     width = max(3, len(lines[0][1]))  # more than 3 with normals or colours
     vertices = np.array([_off_vertex(words, number, width) for number, words in lines[:n_vertices]])
-    return _triangles(vertices, [_off_face(words, number, n_vertices) for number, words in lines[n_vertices:]])
+    polygons = [_off_face(words, number, n_vertices) for number, words in lines[n_vertices:]]
+    used = {corner for polygon in polygons for corner in polygon}
+    for i in np.flatnonzero(~np.isfinite(vertices).all(axis=1)):
+        if i in used:
+            raise UserError(f"line {lines[i][0]}: vertex with a NaN or infinite coordinate")
+    return _triangles(vertices, polygons)
 
 
 def _off_vertex(words: list[bytes], number: int, width: int) -> list[float]:

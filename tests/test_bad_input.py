@@ -195,8 +195,14 @@ def test_odd_names(stage, source, monkeypatch):
     ("content", "reason"),
     [
         (b"", "is empty"),
-        (np.random.default_rng(0).bytes(1000), "is no text file, so no OFF file"),
-        (b"OFF\n", "has no OFF header: the word OFF, then the numbers of vertices, faces and edges"),
+        (
+            np.random.default_rng(0).bytes(1000),
+            "has no OFF header: the word OFF, maybe after C, N or ST, then the numbers of vertices, faces and edges",
+        ),
+        (
+            b"OFF\n",
+            "has no OFF header: the word OFF, maybe after C, N or ST, then the numbers of vertices, faces and edges",
+        ),
         (
             b"OFF\n3 1 0\n",
             "has 0 lines after its header, which counts 3 vertices and 1 faces: it is damaged or cut short",

@@ -499,6 +499,12 @@ BAD = [
     ("off", off(POINTS + "3 0 1 2\n2 0 1\n0\n", 5, 3), "^line 9: face of 2 corners"),
     ("off", off(POINTS + "0\n", 5, 1), "^line 8: face of 0 corners"),
     ("off", off(POINTS + "-3 0 1 2\n", 5, 1), "^line 8: face of -3 corners"),
+    ("off", off(POINTS.replace("0\n1", "0 1").replace("0.5", "nan") + "3 0 1 4\n", 5, 1), "^has a vertex with a NaN"),
+    (
+        "off",
+        off(POINTS.replace("0\n1", "0 1") + "3 0 1 5\n", 5, 1),
+        "^has a face that names a vertex which is not there",
+    ),
     ("off", off(POINTS + "3 0 1 5\n3 0 1 6\n", 5, 2), "^line 8: face with vertex 5, allowed: 0 to 4$"),
     ("off", off(POINTS + "3 0 1 -1\n", 5, 1), "^line 8: face with vertex -1, allowed"),
     ("off", off(POINTS + "4 0 1 2 7\n", 5, 1), "^line 8: face with vertex 7, allowed"),
@@ -523,7 +529,7 @@ BAD = [
         (
             "off",
             off(POINTS.replace("0.5", word) + "3 0 1 4\n", 5, 1),
-            "^has a vertex with a NaN or infinite coordinate$",
+            "^line 7: vertex with a NaN or infinite coordinate$",
         )
         for word in ("nan", "-inf", "1e999")
     ),
@@ -695,7 +701,7 @@ def _numbers_of(vertices, faces):
     if any("_" in word for line in [*vertices, *faces] for word in line):
         return None
     try:
-        vertices = [[float(word) for word in line[:3]] for line in vertices]
+        vertices = [[float(word) for word in line][:3] for line in vertices]
         polygons = [[int(word) for word in line[1 : 1 + int(line[0])]] for line in faces if int(line[0]) > 2]
     except ValueError:
         return None
