@@ -1,8 +1,8 @@
 """Reading mesh files of others: OFF, OBJ, PLY, STL and GLB.
 
-They are read here and not by trimesh, which reads wrong without a word, or refuses, much of what these formats allow:
-it drops OFF bodies that are too short, faces of two corners, and what stands before a `v`; it takes the OBJ index 0 for
-1, an STL facet for one that is not whole, and the corners of all binary PLY faces for as many as the first one's.
+They are read here and not by trimesh, which passes over much of what is wrong in a file, and over some that is right:
+OFF bodies that are too short, faces of two corners, the OBJ index 0, a vertex behind a byte order mark, STL without its
+last line, binary PLY with triangles and quads, and what `sphreg.glb` names.
 """
 
 import codecs

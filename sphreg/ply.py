@@ -95,7 +95,8 @@ def _ascii(body: bytes, order: str, elements: Elements) -> Tables:
             if any(len(words) != len(properties) for words in part):
                 raise UserError(f"has a line that is no {name} of {len(properties)} numbers")
             numbers = np.fromstring(b" ".join(word for words in part for word in words), sep=" ")
-            tables[name] = _table(properties, numbers.reshape(count, len(properties)))
+            columns = numbers.reshape(count, len(properties)).T
+            tables[name] = {p.name: column.astype(p.kind) for p, column in zip(properties, columns, strict=True)}
     return tables
 
 
@@ -108,7 +109,7 @@ def _line(properties: list[_Property], words: list[bytes]) -> list[Sequence]:
 
 
 def _take_words(words: Iterator[bytes], kind: str, count: int) -> list[float] | list[int]:
-    number = np.float64 if kind in "fd" else np.int64
+    number = {"f": np.float32, "d": np.float64}.get(kind, np.int64)
     numbers = np.fromstring(b" ".join(islice(words, count)), dtype=number, sep=" ").tolist()
     if len(numbers) != count:
         raise ValueError("a line is too short")

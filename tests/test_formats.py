@@ -168,6 +168,11 @@ def test_ply_with_texture_coordinates_keeps_its_vertices():
     assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
 
 
+def test_ply_numbers_are_of_the_type_that_the_header_says():
+    data = ply("ascii", 5, 1, POINTS.replace("0.5 2 1", "0.1 0.1 0.1") + "3 0 1 4\n").replace(b"float z", b"double z")
+    assert parse_mesh(data, "ply").vertices[4].tolist() == [np.float32(0.1), np.float32(0.1), 0.1]
+
+
 def test_ply_with_other_elements_and_properties():
     head = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
     head += "property uchar red\nelement face 1\nproperty uchar flag\nproperty list uchar uint vertex_index\n"
