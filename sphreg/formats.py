@@ -1,34 +1,28 @@
 """Reading mesh files of others: OFF, OBJ, PLY, STL and GLB.
 
-PLY, STL and GLB are read by trimesh, and held against what their headers promise, as trimesh passes over much of what
-is missing or wrong. OFF and OBJ are plain tables and are read here: trimesh drops their faces of two corners and OFF
-bodies that are too short without a word, takes the OBJ index 0 for 1 and fails at OFF files that mix triangles and
-other polygons.
+They are read here and not by trimesh, which passes over much of what is wrong in a file, and over some that is right:
+OFF bodies that are too short, faces of two corners, the OBJ index 0, a vertex behind a byte order mark, STL without its
+last line, binary PLY with triangles and quads, and what `sphreg.glb` names.
 """
 
-import io
-import json
-import logging
-import math
+import codecs
 import re
+import stat
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-import trimesh
 from jaxtyping import Float64
-from trimesh.exchange.ply import load_ply
 
 from sphreg.errors import UserError
+from sphreg.glb import parse_glb
 from sphreg.meshes import Mesh, check
+from sphreg.ply import parse_ply
 from sphreg.polygons import triangulate
 
-# glTF extensions that a reader can pass over, as they only change how a surface looks.
-_HARMLESS = ("KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_")
-
-# What trimesh has to say is said by the errors here.
-logging.getLogger("trimesh").setLevel(logging.CRITICAL)
+Number = TypeVar("Number", int, float)
 
 
 def read_mesh(path: Path) -> Mesh:
@@ -38,6 +32,8 @@ def read_mesh(path: Path) -> Mesh:
         UserError: as `parse_mesh`, or the file cannot be read.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # the reading of a pipe waits for ever
+            raise UserError("cannot be read: it is no regular file")
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}") from None
@@ -47,8 +43,9 @@ def read_mesh(path: Path) -> Mesh:
 def parse_mesh(data: bytes, kind: str) -> Mesh:
     """The mesh in a file with the content `data` and the format `kind`, a key of `FORMATS`.
 
-    Vertices keep their order and none is merged or left out; the parts of a scene come one after another, each moved
-    to its place. Faces of more than three corners are triangulated, and fewer than three are an error.
+    Vertices keep their order and none is merged or left out, and those that no face uses may be NaN; the parts of a
+    scene come one after another, each moved to its place. Faces of more than three corners are triangulated, and fewer
+    than three are an error. A text may be UTF-8, UTF-16 or any that contains ASCII.
 
     Raises:
         UserError: the file is none of this format, disagrees with itself or has no mesh that `check` lets pass. The
@@ -63,96 +60,104 @@ def parse_mesh(data: bytes, kind: str) -> Mesh:
             mesh = FORMATS[kind](data)
     except UserError:
         raise
+    except MemoryError as error:
+        raise UserError("does not fit into the memory") from error
     except Exception as error:  # there is no list of what a reader of damaged files may trip over
-        hint = ", or its faces have different numbers of corners (save it as ASCII then)" if kind == "ply" else ""
-        raise UserError(f"is no {kind.upper()} file, or is damaged or cut short{hint}") from error
+        raise UserError(f"is no {kind.upper()} file, or is damaged or cut short") from error
     check(*mesh)
     return mesh
 
 
+def _text(data: bytes) -> bytes:
+    """A text as ASCII or what contains it, without a byte order mark."""
+    for mark, encoding in (
+        (codecs.BOM_UTF32_LE, "utf-32"),
+        (codecs.BOM_UTF32_BE, "utf-32"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if data.startswith(mark):
+            return data.decode(encoding).encode()
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
 def _off(data: bytes) -> Mesh:
-    return _plain_off(data) or _any_off(data)
-
-
-def _plain_off(data: bytes) -> Mesh | None:
-    """The mesh of a file laid out as ModelNet's, several times as fast; None for any other, right or wrong.
-
-    That is: triangles only, one space between numbers, no comment, no colour.
-    """
-    data = data.replace(b"\r\n", b"\n").replace(b" \n", b"\n").rstrip() + b"\n"
-    header = re.match(rb"OFF\n?(\d+) (\d+) \d+\n", data)
-    if header is None:
-        return None
-    n_vertices, n_faces = int(header[1]), int(header[2])
-    body = data[header.end() :]
-    text = np.frombuffer(body, dtype=np.uint8)
-    gaps = np.flatnonzero(text <= ord(" "))
-    if n_vertices == 0 or n_faces == 0 or len(gaps) != 3 * n_vertices + 4 * n_faces:
-        return None
-    if text[gaps].tobytes() != b"  \n" * n_vertices + b"   \n" * n_faces:
-        return None
-    # The gaps allow at most three and four numbers in a line; so if there are enough in all, each line has its own.
-    split = gaps[3 * n_vertices - 1]
-    try:
-        vertices = np.fromstring(body[:split], sep=" ").reshape(n_vertices, 3)
-        table = np.fromstring(body[split:], dtype=np.int64, sep=" ").reshape(n_faces, 4)
-        check(vertices, table[:, 1:])
-    except (ValueError, DeprecationWarning):  # what is wrong, and in which line, is found the slow way
-        return None
-    return Mesh(vertices, table[:, 1:].copy()) if (table[:, 0] == 3).all() else None
-
-
-def _any_off(data: bytes) -> Mesh:
-    raw = [line.partition(b"#")[0].strip() for line in data.splitlines()]
-    if re.search(rb"[^\t -~]", b"".join(raw)):
-        raise UserError("is no text file, so no OFF file")
-    lines = [(number, line.decode("ascii")) for number, line in enumerate(raw, 1) if line]
-    start = "\n".join(line for _, line in lines[:2])
+    text = re.sub(rb"#[^\r\n]*", b"", _text(data))
     # ModelNet's counts often stand in the first line, without a space: "OFF490 518 0".
-    header = re.match(r"(?:ST)?C?N?OFF\s*(-?\d+)[ \t]+(-?\d+)(?:[ \t]+-?\d+)?(?:\n|$)", start)
+    header = re.match(rb"\s*(?:ST|C|N)*OFF\s*(-?\d+)[ \t]+(-?\d+)(?:[ \t]+-?\d+)?[ \t]*(?:[\r\n]|$)", text)
     if header is None:
-        raise UserError("has no OFF header: the word OFF, then the numbers of vertices, faces and edges")
+        raise UserError(
+            "has no OFF header: the word OFF, maybe after C, N or ST, then the numbers of vertices, faces and edges"
+        )
     n_vertices, n_faces = int(header[1]), int(header[2])
-    body = lines[1 + header[0].rstrip("\n").count("\n") :]
     if n_vertices < 0 or n_faces < 0:
         raise UserError(f"has a negative count in its header: {n_vertices} vertices, {n_faces} faces")
-    if len(body) != n_vertices + n_faces:
-        raise UserError(
-            f"has {len(body)} lines after its header, which counts {n_vertices} vertices and {n_faces} faces: "
-            "it is damaged or cut short"
-        )
     if n_vertices == 0 or n_faces == 0:
         raise UserError("has no faces")
-    width = max(3, len(body[0][1].split()))  # more than 3 with normals or colours
-    vertices = np.array([_off_vertex(line, number, width) for number, line in body[:n_vertices]])
-    polygons = [_off_face(line, number, n_vertices) for number, line in body[n_vertices:]]
-    return Mesh(vertices, triangulate(vertices, polygons))
+    refusal = None
+    try:
+        return _off_words(text[header.end() :].split(), n_vertices, n_faces)
+    except UserError as error:
+        refusal = error
+    except (ValueError, IndexError, DeprecationWarning):  # the words are others, or more: maybe colours
+        pass
+    lines = list(enumerate(text.splitlines(), 1))[len(text[: header.end()].splitlines()) :]
+    rows = [(number, line.split()) for number, line in lines if line.strip()]
+    if refusal and len(rows) != n_vertices + n_faces:
+        raise refusal
+    return _off_lines(rows, n_vertices, n_faces)
 
 
-def _off_vertex(line: str, number: int, width: int) -> list[float]:
-    words = line.split()
+def _off_words(words: list[bytes], n_vertices: int, n_faces: int) -> Mesh:
+    """The mesh of coordinates, corners and their numbers alone, in whatever lines: all that most files hold."""
+    vertices = np.fromstring(b" ".join(words[: 3 * n_vertices]), sep=" ").reshape(n_vertices, 3)
+    numbers = np.fromstring(b" ".join(words[3 * n_vertices :]), dtype=np.int64, sep=" ")
+    if len(numbers) == 4 * n_faces and (numbers[::4] == 3).all():  # ModelNet's all are, and this is twice as fast
+        faces = numbers.reshape(-1, 4)[:, 1:].copy()
+        check(vertices, faces)
+        return Mesh(vertices, faces)
+    corners, polygons, at = numbers.tolist(), [], 0
+    for _ in range(n_faces):
+        end = at + 1 + corners[at]
+        polygons.append(corners[at + 1 : end])
+        at = end
+    if at != len(corners):
+        raise ValueError("more or fewer words than the header counts")
+    return _triangles(vertices, polygons)
+
+
+def _off_lines(lines: list[tuple[int, list[bytes]]], n_vertices: int, n_faces: int) -> Mesh:
+    """The mesh of a file with a vertex or a face in a line, and more behind it."""
+    if len(lines) != n_vertices + n_faces:
+        raise UserError(
+            f"has {len(lines)} lines after its header, which counts {n_vertices} vertices and {n_faces} faces: "
+            "it is damaged or cut short"
+        )
+    width = max(3, len(lines[0][1]))  # more than 3 with normals or colours
+    vertices = np.array([_off_vertex(words, number, width) for number, words in lines[:n_vertices]])
+    polygons = [_off_face(words, number, n_vertices) for number, words in lines[n_vertices:]]
+    used = {corner for polygon in polygons for corner in polygon}
+    for i in np.flatnonzero(~np.isfinite(vertices).all(axis=1)):
+        if i in used:
+            raise UserError(f"line {lines[i][0]}: vertex with a NaN or infinite coordinate")
+    return _triangles(vertices, polygons)
+
+
+def _off_vertex(words: list[bytes], number: int, width: int) -> list[float]:
     if len(words) != width:
         raise UserError(f"line {number}: vertex of {len(words)} numbers, expected {width}")
     try:
-        if "_" in line:  # which Python reads past
-            raise ValueError
-        vertex = [float(word) for word in words[:3]]
+        return _numbers(words, float)[:3]
     except ValueError:
-        raise UserError(f"line {number}: no vertex: {line[:40]!r}") from None
-    if not all(map(math.isfinite, vertex)):
-        raise UserError(f"line {number}: vertex with a NaN or infinite coordinate")
-    return vertex
+        raise UserError(f"line {number}: no vertex: {_shown(words)}") from None
 
 
-def _off_face(line: str, number: int, n_vertices: int) -> list[int]:
-    size, *words = line.split()
+def _off_face(words: list[bytes], number: int, n_vertices: int) -> list[int]:
     try:
-        if "_" in line:
-            raise ValueError
-        n_corners = int(size)
-        corners = [int(word) for word in words[: max(n_corners, 0)]]  # a colour may follow
+        (n_corners,) = _numbers(words[:1], int)
+        corners = _numbers(words[1 : 1 + max(n_corners, 0)], int)  # a colour may follow
     except ValueError:
-        raise UserError(f"line {number}: no face: {line[:40]!r}") from None
+        raise UserError(f"line {number}: no face: {_shown(words)}") from None
     if n_corners < 3:
         raise UserError(f"line {number}: face of {n_corners} corners, allowed: 3 and more")
     if len(corners) < n_corners:
@@ -163,80 +168,80 @@ def _off_face(line: str, number: int, n_vertices: int) -> list[int]:
     return corners
 
 
+# What an OBJ file may say of the look, the names and the parts of its surface, and of points and lines.
+_OBJ_BESIDES = frozenset(
+    b"vt vn vp g o s mg l p usemtl mtllib usemap maplib lod bevel c_interp d_interp shadow_obj trace_obj".split()
+)
+
+
 def _obj(data: bytes) -> Mesh:
-    positions: list[tuple[str, str, str]] = []
-    polygons = []
-    text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\\\n", " ")
-    for line in text.split("\n"):
-        match line.partition("#")[0].split():
-            case ["v", x, y, z, *_]:
-                positions.append((x, y, z))
-            case ["v", *_]:
-                raise UserError("has a vertex of fewer than three coordinates")
-            case ["f", *corners]:
-                indices = [int(corner.partition("/")[0]) for corner in corners]
-                # From 1, or from the vertex before this line backwards; 0 becomes -1, which no vertex has.
-                polygons.append([i - 1 if i >= 0 else i + len(positions) for i in indices])
+    positions, polygons = list[list[float]](), []
+    before = b""
+    for number, line in enumerate([*_text(data).splitlines(), b""], 1):
+        line = before + line.partition(b"#")[0].rstrip()
+        if line.endswith(b"\\"):
+            before = line[:-1] + b" "
+            continue
+        before = b""
+        try:
+            match line.split():
+                case [b"v", *words] if len(words) >= 3:
+                    positions.append(_numbers(words, float)[:3])
+                case [b"f" | b"fo", *words] if len(words) >= 3:
+                    corners = _numbers([word.partition(b"/")[0] for word in words], int)
+                    # From 1, or from the vertex before this line backwards; 0 becomes -1, which no vertex has.
+                    polygons.append([i - 1 if i >= 0 else i + len(positions) for i in corners])
+                case [keyword, *_] if keyword not in _OBJ_BESIDES:
+                    raise ValueError("cut short, of a free-form surface, or no OBJ at all")
+        except ValueError:
+            raise UserError(
+                f"line {number}: no vertex of three coordinates, no face of three or more corners, and nothing else "
+                f"that belongs to them: {_shown([line.strip()])}"
+            ) from None
     return _triangles(np.array(positions, dtype=np.float64).reshape(-1, 3), polygons)
 
 
+def _numbers(words: Sequence[bytes], kind: Callable[[bytes], Number]) -> list[Number]:
+    if any(b"_" in word for word in words):  # which Python reads past
+        raise ValueError("no number")
+    return [kind(word) for word in words]
+
+
+def _shown(words: list[bytes]) -> str:
+    return repr(b" ".join(words)[:40].decode("latin-1"))
+
+
 def _ply(data: bytes) -> Mesh:
-    head, _, body = data.partition(b"end_header")
-    counts = {name: int(count) for name, count in re.findall(rb"^\s*element\s+(\w+)\s+(-?\d+)", head, re.MULTILINE)}
-    if min(counts.values(), default=0) < 0:
-        raise UserError("has a negative count in its header")
-    if not counts.get(b"vertex") or not counts.get(b"face"):
-        raise UserError("has no faces")
-    lines = sum(1 for line in body.splitlines() if line.strip())
-    if re.search(rb"^\s*format\s+ascii", head, re.MULTILINE) and lines != sum(counts.values()):
-        raise UserError(
-            f"has {lines} lines after its header, which counts {sum(counts.values())}: it is damaged or cut short"
-        )
-    elements = load_ply(io.BytesIO(data), skip_materials=True)["metadata"]["_ply_raw"]
-    # Not the mesh that trimesh makes of them: it doubles vertices where a texture has a seam.
-    vertices = np.column_stack([elements["vertex"]["data"][axis] for axis in "xyz"]).astype(np.float64)
-    table = elements["face"]["data"]
-    names = table.dtype.names if isinstance(table, np.ndarray) else table
-    polygons = table["vertex_indices" if "vertex_indices" in names else "vertex_index"]
-    if isinstance(table, np.ndarray):  # binary: each row was cut as if all had as many corners as the first
-        if (polygons["f0"] != polygons["f1"].shape[1]).any():
-            raise ValueError("faces of different numbers of corners")
-        polygons = polygons["f1"]
-    return _triangles(vertices, [polygon.tolist() for polygon in polygons])
+    return _triangles(*parse_ply(_text(data)))
+
+
+_STL_FACET = re.compile(
+    rb"facet(?:\s+normal(?:\s+\S+){3})?\s+outer\s+loop"
+    + rb"\s+vertex\s+(\S+)\s+(\S+)\s+(\S+)" * 3
+    + rb"\s+endloop\s+endfacet",
+    re.IGNORECASE,
+)
 
 
 def _stl(data: bytes) -> Mesh:
     count = int.from_bytes(data[80:84], "little")
-    if len(data) != 84 + 50 * count:
-        if data.split(maxsplit=1)[0].lower() != b"solid":
+    if len(data) == 84 + 50 * count:
+        row = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+        corners = np.frombuffer(data, row, count, 84)["corners"]
+    else:
+        text = _text(data)
+        if not text.lstrip()[:5].lower() == b"solid":
             raise ValueError("neither a whole binary STL file nor a text")
-        count = len(re.findall(rb"^\s*facet\b", data, re.IGNORECASE | re.MULTILINE))
-    mesh = _flattened(data, "stl")
-    if len(mesh.faces) != count:
-        raise UserError(f"has {count} facets, of which {len(mesh.faces)} are whole: it is damaged or cut short")
-    return mesh
-
-
-def _glb(data: bytes) -> Mesh:
-    if int.from_bytes(data[8:12], "little") > len(data):
-        raise ValueError("the header says that there is more")
-    scene = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
-    unknown = [name for name in scene.get("extensionsRequired", []) if not name.startswith(_HARMLESS)]
-    if unknown:
-        raise UserError(f"needs the glTF extension {unknown[0]}, which is not supported: export it without")
-    if any(part.get("mode") == 6 for mesh in scene.get("meshes", []) for part in mesh["primitives"]):
-        raise UserError("has triangle fans, which are not supported: export it with triangles")
-    return _flattened(data, "glb")
-
-
-def _flattened(data: bytes, kind: str) -> Mesh:
-    scene = trimesh.load_scene(io.BytesIO(data), file_type=kind, process=False, skip_materials=True)
-    for part in scene.geometry.values():
-        if isinstance(part, trimesh.Trimesh):  # points and lines are left out
-            # Here already, as together with the other parts an index out of range may reach into the next one.
-            check(np.asarray(part.vertices, dtype=np.float64), np.asarray(part.faces))
-    whole = scene.to_mesh()
-    return Mesh(np.array(whole.vertices, dtype=np.float64), np.array(whole.faces, dtype=np.int64))
+        facets = _STL_FACET.findall(text)
+        loops = re.findall(rb"\bouter\s+loop\b", text, re.IGNORECASE)
+        rest = [line.strip() for line in _STL_FACET.sub(b"", text).splitlines()]
+        others = [line for line in rest if line and not re.match(rb"(?:end ?)?solid\b", line, re.IGNORECASE)]
+        if others or len(loops) != len(facets):
+            beside = _shown(others[:1] or rest)
+            raise UserError(f"has {len(facets)} whole facets, and beside them {beside}: it is damaged or cut short")
+        corners = np.array(facets).astype(np.float64)
+    vertices = corners.reshape(-1, 3).astype(np.float64)
+    return Mesh(vertices, np.arange(len(vertices)).reshape(-1, 3))
 
 
 def _triangles(vertices: Float64[np.ndarray, "v 3"], polygons: Sequence[Sequence[int]]) -> Mesh:
@@ -244,8 +249,11 @@ def _triangles(vertices: Float64[np.ndarray, "v 3"], polygons: Sequence[Sequence
     fewest = min(map(len, polygons), default=3)
     if fewest < 3:
         raise UserError(f"has a face of {fewest} corners, allowed: 3 and more")
-    check(vertices, np.array([corner for polygon in polygons for corner in polygon], dtype=np.int64))
+    corners = np.array([corner for polygon in polygons for corner in polygon])
+    if corners.size and corners.dtype.kind == "f":
+        raise ValueError("indices that are no whole numbers")
+    check(vertices, corners.astype(np.int64))
     return Mesh(vertices, triangulate(vertices, polygons))
 
 
-FORMATS = {"off": _off, "obj": _obj, "ply": _ply, "stl": _stl, "glb": _glb}
+FORMATS = {"off": _off, "obj": _obj, "ply": _ply, "stl": _stl, "glb": parse_glb}

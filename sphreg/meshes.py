@@ -19,7 +19,7 @@ class Mesh(NamedTuple):
 
 
 def check(vertices: Float64[np.ndarray, "v 3"], corners: Integer[np.ndarray, "..."]) -> None:
-    """See that there are faces, that their `corners` are vertices, and that these are finite.
+    """See that there are faces, that their `corners` are vertices, and that these are finite, others need not be.
 
     Raises:
         UserError: the reason alone; the caller knows the file.
@@ -28,7 +28,7 @@ def check(vertices: Float64[np.ndarray, "v 3"], corners: Integer[np.ndarray, "..
         raise UserError("has no faces")
     if corners.min() < 0 or corners.max() >= len(vertices):
         raise UserError("has a face that names a vertex which is not there")
-    if not np.isfinite(vertices).all():
+    if not np.isfinite(vertices).all() and not np.isfinite(vertices[corners]).all():
         raise UserError("has a vertex with a NaN or infinite coordinate")
 
 

@@ -8,7 +8,7 @@ import logging
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,8 @@ def _write_meshes(source: Source, folder: Path) -> list[dict[str, Any]]:
         twin = contents.setdefault(hashlib.sha256(content).digest(), found)
         if twin.split != found.split:
             twins.append(f"{found.file} is {twin.file}")
+    for category in sorted({row["category"] for row in rows} - {row["category"] for row in rows if row["path"]}):
+        log.warning("no mesh of %s is left", category)
     if twins:
         log.warning("%d meshes are both for training and for test: %s", len(twins), ", ".join(twins[:5]))
     return sorted(rows, key=lambda row: (row["category"], SPLITS.index(row["split"]), row["mesh"], row["source"]))
@@ -169,21 +171,35 @@ def _folder(settings: Meshes, downloads: Path) -> Source:
     }
     if not available:
         raise UserError(f"meshes.folder.path is {root}, which has no category, {allowed}")
-    found = []
+    found, others = [], []
     for category in _choose(settings.categories, sorted(available)):
         if category in SUMMARIES:
             raise UserError(
                 f"{root / category}: results have a row of that name beside the categories, allowed: any other"
             )
-        paths = {split: sorted(filter(_is_mesh, (root / category / split).glob("*"))) for split in SPLITS}
-        if not any(paths.values()):
+        paths = {split: sorted((root / category / split).glob("[!.]*")) for split in SPLITS}
+        others += [path for split in SPLITS for path in paths[split] if not _is_mesh(path)]
+        meshes = {split: list(filter(_is_mesh, paths[split])) for split in SPLITS}
+        if not any(meshes.values()):
             raise UserError(f"{root / category} has no mesh, {allowed}")
         for split in SPLITS:
-            if not paths[split]:
+            if not meshes[split]:
                 log.warning("%s has no mesh for %s", root / category, split)
-            for path in paths[split]:
+            for path in meshes[split]:
                 file = path.relative_to(root).as_posix()
                 found.append(Found(category, split, path.stem, file, partial(read_mesh, path)))
+    if others:
+        kinds = {"folder" if path.is_dir() else path.suffix.lower() or "no suffix" for path in others}
+        log.warning(
+            "%d files or folders beside the meshes are passed over (%s), read are: %s",
+            len(others),
+            ", ".join(sorted(kinds)),
+            ", ".join(f".{kind}" for kind in FORMATS),
+        )
+    owners = {mesh.mesh: mesh.category for mesh in found}
+    shared = {mesh.mesh for mesh in found if owners[mesh.mesh] != mesh.category}
+    # Categories may count their meshes from 1, each of them; a name stands for one mesh of all.
+    found = [replace(mesh, mesh=f"{mesh.category}_{mesh.mesh}") if mesh.mesh in shared else mesh for mesh in found]
     for split in SPLITS:
         if not any(mesh.split == split for mesh in found):
             raise UserError(f"{root} has no mesh for {split}, {allowed}")
@@ -191,7 +207,7 @@ def _folder(settings: Meshes, downloads: Path) -> Source:
 
 
 def _is_mesh(path: Path) -> bool:
-    return path.suffix[1:].lower() in FORMATS and not path.name.startswith(".") and not path.is_dir()
+    return path.suffix[1:].lower() in FORMATS and not path.is_dir()
 
 
 def _modelnet10(settings: Meshes, downloads: Path) -> Source:

@@ -1,10 +1,13 @@
 """Mesh files of every format: good, odd, and bad in every way that we could think of."""
 
+import base64
 import io
 import json
+import os
 import re
 import struct
 import warnings
+from random import Random
 
 import numpy as np
 import pytest
@@ -12,10 +15,10 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sphreg import formats
 from sphreg.errors import UserError
 from sphreg.formats import FORMATS, parse_mesh, read_mesh
-from sphreg.meshes import Mesh
+from tests.fuzz_meshes import SAMPLES, TRIANGLES, VERTICES, damaged, sparse, stl
+from tests.fuzz_meshes import glb as by_hand
 
 CUBE = trimesh.creation.box()
 POINTS = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n0.5 2 1\n"
@@ -63,6 +66,11 @@ def glb(change=lambda scene: None, mesh=CUBE):
     return struct.pack("<4s4I", b"glTF", 2, 20 + len(text) + len(rest), len(text), 0x4E4F534A) + text + rest
 
 
+def position(scene):
+    """The accessor of the vertices."""
+    return scene["accessors"][scene["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]
+
+
 def exported(kind):
     data = CUBE.export(file_type=kind)
     return data.encode() if isinstance(data, str) else data
@@ -97,6 +105,13 @@ def test_a_cube_is_a_cube_in_every_format(kind, tmp_path):
         TETRA.replace("OFF", "COFF").replace(" 0\n", " 0 9 9 9 255\n").replace(" 1\n", " 1 0.5 0 0 0\n"),
         TETRA.replace("OFF", "NOFF").replace("0 0 1\n", "0 0 1 0 1 -1\n").replace(" 0\n", " 0 -1 0 1\n"),
         TETRA.replace("1 0 0", " +1.0e+0\t0. -0 "),
+        TETRA.replace("\n", "\r"),
+        TETRA.replace("0\n0 1 0\n", "0 0 1\n0\n").replace("1\n3 0 1 3\n", "1 3 0 1 3 3 0\n").replace("3 0 3 2", "3 2"),
+        TETRA.replace("0 0 0\n1 0", "0 0\n0 1 0"),
+        *(
+            TETRA.replace("OFF", letters).replace("0 0 1\n", "0 0 1 255 0 0 9\n").replace(" 0\n", " 0 1 1 1 9\n")
+            for letters in ("NCOFF", "CNOFF", "STCNOFF", "NCSTOFF", "CSTOFF")
+        ),
     ],
 )
 def test_off_as_it_comes(data):
@@ -153,6 +168,11 @@ def test_ply_with_texture_coordinates_keeps_its_vertices():
     assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
 
 
+def test_ply_numbers_are_of_the_type_that_the_header_says():
+    data = ply("ascii", 5, 1, POINTS.replace("0.5 2 1", "0.1 0.1 0.1") + "3 0 1 4\n").replace(b"float z", b"double z")
+    assert parse_mesh(data, "ply").vertices[4].tolist() == [np.float32(0.1), np.float32(0.1), 0.1]
+
+
 def test_ply_with_other_elements_and_properties():
     head = "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
     head += "property uchar red\nelement face 1\nproperty uchar flag\nproperty list uchar uint vertex_index\n"
@@ -160,6 +180,134 @@ def test_ply_with_other_elements_and_properties():
     mesh = parse_mesh((head + "0 0 0 9\n1 0 0 9\n0 1 0 9\n7 3 2 1 0\n\n0.5\n").replace("\n", "\r\n").encode(), "ply")
     assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
     assert mesh.faces.tolist() == [[2, 1, 0]]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_layout_is_the_same_mesh(kind):
+    for data in SAMPLES[kind][: None if kind != "glb" else 1]:
+        mesh = parse_mesh(data, kind)
+        assert [[tuple(mesh.vertices[i]) for i in face] for face in mesh.faces] == [
+            [VERTICES[i] for i in triangle] for triangle in TRIANGLES
+        ]
+        if kind != "stl":
+            np.testing.assert_array_equal(mesh.vertices, VERTICES)
+
+
+MARKED = {
+    "utf-8-sig": b"",
+    "utf-16-le": b"\xff\xfe",
+    "utf-16-be": b"\xfe\xff",
+    "utf-32-le": b"\xff\xfe\0\0",
+    "latin-1": b"",
+}
+
+
+@pytest.mark.parametrize("encoding", MARKED)
+@pytest.mark.parametrize("kind", ["off", "obj", "ply", "stl"])
+def test_a_text_may_be_of_any_encoding(kind, encoding):
+    text, plain = SAMPLES[kind][0].decode(), parse_mesh(SAMPLES[kind][0], kind)
+    if kind == "ply":
+        text = text.replace("element", "comment Möbelstück\nobj_info Stühle\nelement", 1)
+    elif kind == "stl":
+        text = text.replace("chair", "Stühle")
+    else:
+        text = text.replace("0 0 0\n", "0 0 0 # Möbelstück\n", 1)
+    mesh = parse_mesh(MARKED[encoding] + text.encode(encoding), kind)
+    np.testing.assert_array_equal(mesh.vertices, plain.vertices)
+    np.testing.assert_array_equal(mesh.faces, plain.faces)
+
+
+def test_a_mark_before_the_first_vertex_does_not_move_the_faces():
+    data = "\ufeff" + obj("f 1 2 3\n", POINTS + "9 9 9\n").decode()
+    mesh = parse_mesh(data.encode(), "obj")
+    assert mesh.vertices[mesh.faces[0]].tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
+
+
+@pytest.mark.parametrize("kind", ["off", "obj", "ply", "stl"])
+def test_only_vertices_of_faces_need_be_numbers(kind):
+    points = POINTS.replace("0.5 2 1", "nan 2 inf")
+    data = (
+        {
+            "off": off(points + "3 0 1 2\n", 5, 1),
+            "obj": obj("f 1 2 3\n", points),
+            "ply": ply("ascii", 5, 1, points + "3 0 1 2\n"),
+            "stl": stl_ascii(("a", 1)).replace(b"normal 0 0 1", b"normal nan nan nan"),
+            "glb": glb(mesh=trimesh.Trimesh(np.fromstring(points, sep=" ").reshape(-1, 3), [[0, 1, 2]], process=False)),
+        }[kind]
+        .replace(b"NaN", b"1.0")
+        .replace(b"Infinity", b"1.0")
+    )
+    mesh = parse_mesh(data, kind)
+    assert mesh.faces.tolist() == [[0, 1, 2]]
+    assert np.isfinite(mesh.vertices[:3]).all()
+
+
+def test_obj_lines():
+    """Lines that end as on an old Macintosh; a comment whose last sign is that of a line that goes on; the old `fo`."""
+    data = obj("fo 1 2 3\n").replace(b"v 1 0 0", b"# C:\\models\\\nv 1 0 0 # \\\nv 1 0 \\\n 0").replace(b"\n", b"\r")
+    mesh = parse_mesh(data, "obj")
+    assert mesh.vertices[:3].tolist() == [[0, 0, 0], [1, 0, 0], [1, 0, 0]]
+    assert mesh.faces.tolist() == [[0, 1, 2]]
+
+
+@given(st.integers(0, 2**32), st.sampled_from(["\n", "\r\n", "\r"]))
+@settings(max_examples=30)
+def test_a_ply_file_is_the_same_as_a_text_and_in_both_orders_of_bytes(seed, end):
+    """Elements before, between and behind, lists in all of them, and any types of numbers."""
+    rng = np.random.default_rng(seed)
+    points = np.array(CIRCLE, dtype=np.float32)  # so that each polygon is convex, and becomes a fan
+    polygons = [sorted(rng.permutation(20)[: rng.integers(3, 6)].tolist()) for _ in range(rng.integers(1, 5))]
+    flat = rng.integers(3)
+    names = {"i": ["int", "int32"], "B": ["uchar", "uint8"], "h": ["short", "int16"], "f": ["float", "float32"]}
+    elements = {
+        "camera": ([("i", "view"), ("h", "a", "B")], [[(7,), tuple(range(rng.integers(4)))]] * rng.integers(3)),
+        "vertex": ([("f", "x"), ("f", "y"), ("f", "z")], [[(float(c),) for c in point] for point in points]),
+        "edge": ([("i", "vertex1"), ("i", "vertex2")], [[(0,), (1,)]] * flat),
+        "face": (
+            [("h", "flag"), ("i", "vertex_index", "B"), ("f", "t", "i")],
+            [[(1,), tuple(p), (0.5,) * len(p)] for p in polygons],
+        ),
+        "end": ([("B", "bytes", "h")], [[tuple(b"\n\r\x1a")]]),
+    }
+    order = ["camera", *rng.permutation(["vertex", "edge", "face"]), "end"]
+    head = ""
+    for name in order:
+        head += f"element {name} {len(elements[name][1])}\n"
+        for kind, label, *size in elements[name][0]:
+            words = [rng.choice(names[k]) for k in (*size, kind)]
+            head += f"property {'list ' if size else ''}{' '.join(words)} {label}\n"
+    rows = [(elements[name][0], row) for name in order for row in elements[name][1]]
+    listed = [[(size, kind, values) for (kind, _, *size), values in zip(p, row, strict=True)] for p, row in rows]
+    texts = [" ".join(" ".join(map(repr, [len(v)] * len(s) + [*v])) for s, _, v in row) for row in listed]
+    bodies = {"ascii": "".join(f"{text}\n" for text in texts).replace("\n", end).encode()}
+    for form, mark in (("binary_little_endian", "<"), ("binary_big_endian", ">")):
+        bodies[form] = b"".join(
+            struct.pack(f"{mark}{''.join(s)}{len(v)}{k}", *[len(v)] * len(s), *v) for row in listed for s, k, v in row
+        )
+    for form, body in bodies.items():
+        data = f"ply\ncomment made by hand\nformat {form} 1.0\n{head}end_header\n".replace("\n", end).encode() + body
+        mesh = parse_mesh(data, "ply")
+        np.testing.assert_array_equal(mesh.vertices, points.astype(np.float64))
+        fans = [[p[0], p[i], p[i + 1]] for p in polygons for i in range(1, len(p) - 1)]
+        assert mesh.faces.tolist() == fans
+
+
+@pytest.mark.parametrize("end", ["endsolid chair\n", "end solid\n", "end solid chair", "endsolid", "", "ENDSOLID x\n"])
+@pytest.mark.parametrize("name", ["chair", "", "a vertex 1 2 3", "facet", "two words"])
+def test_the_ends_and_names_of_an_ascii_stl(end, name):
+    data = stl(end=end).replace(b"solid chair", f"solid {name}".encode(), 1)
+    np.testing.assert_array_equal(parse_mesh(data, "stl").vertices, np.array(VERTICES)[np.ravel(TRIANGLES)])
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_stl_as_trimesh_reads_it(binary):
+    mesh = trimesh.creation.icosphere()
+    data = mesh.export(file_type="stl" if binary else "stl_ascii")
+    data = data if binary else data.encode()
+    other = trimesh.load_mesh(io.BytesIO(data), file_type="stl", process=False)
+    vertices, faces = parse_mesh(data, "stl")
+    np.testing.assert_array_equal(vertices, other.vertices)
+    np.testing.assert_array_equal(faces, other.faces)
 
 
 def test_stl_of_several_solids_ascii_and_in_capitals():
@@ -185,6 +333,132 @@ def test_the_parts_of_a_scene_are_put_where_they_belong():
     assert mesh.vertices.max(axis=0) == pytest.approx([11, 1, 1.5])
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_scene_of_many_parts_as_trimesh_reads_it(seed):
+    """A tree of nodes with matrices, turns and mirrors, and meshes of several parts, as triangles and strips."""
+    rng = np.random.default_rng(seed)
+
+    def place():
+        turn = rng.normal(size=4)
+        place = {
+            "translation": rng.normal(size=3),
+            "rotation": turn / np.linalg.norm(turn),
+            "scale": rng.normal(size=3),
+        }
+        matrix = np.linalg.inv(rng.normal(size=(4, 4)) * [[1], [1], [1], [0]] + np.diag([0, 0, 0, 1.0])).T
+        keys = [key for key in place if rng.random() < 0.7]
+        return {"matrix": matrix.ravel().tolist()} if rng.random() < 0.3 else {key: place[key].tolist() for key in keys}
+
+    def change(scene):
+        scene["nodes"] = [place() | ({"mesh": int(rng.integers(2))} if rng.random() < 0.8 else {}) for _ in range(9)]
+        scene["nodes"][0] = {"mesh": 0, "children": [3, 1]}
+        scene["nodes"][1]["children"], scene["nodes"][3]["children"] = [2, 4, 8], [5]
+        scene["scenes"] = [{"nodes": [7]}, {"nodes": [6, 0]}]
+        scene["scene"] = 1
+        part = scene["meshes"][0]["primitives"][0]
+        parts = [part, part | {"mode": 5}, part | {"mode": 0}, {"attributes": {"POSITION": 2}}]
+        scene["meshes"].append({"primitives": parts})
+        scene["accessors"].append({"bufferView": 2, "componentType": 5126, "count": 3, "type": "VEC3"})
+
+    data = by_hand(change, rng.normal(size=(3, 3)).astype("<f4"))
+    other = trimesh.load_scene(io.BytesIO(data), file_type="glb", process=False).to_mesh()
+    vertices, faces = parse_mesh(data, "glb")
+    np.testing.assert_allclose(vertices, other.vertices, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(faces, other.faces)
+
+
+def _nan(scene):
+    scene["accessors"][0] |= {"bufferView": 2, "count": 6}
+
+
+def _stride(scene):
+    scene["bufferViews"][2]["byteStride"] = 20
+    scene["accessors"][0] |= {"bufferView": 2, "byteOffset": 4}
+
+
+def _morph(scene):
+    scene["meshes"][0] |= {"weights": [0.0, 0.5]}
+    scene["meshes"][0]["primitives"][0]["targets"] = [{"POSITION": 0}, {"POSITION": 2}]
+    scene["accessors"].append({"bufferView": 2, "componentType": 5126, "count": 5, "type": "VEC3"})
+
+
+def _weights_of_node(scene):
+    _morph(scene)
+    scene["nodes"][0]["weights"] = [0, -1]
+
+
+def _sparse_over_zeros(scene):
+    del scene["accessors"][0]["bufferView"]
+    sparse(scene)
+
+
+def _camera(scene):
+    scene["nodes"] = [{"camera": 0, "translation": [1, 0, 0], "children": [1]}, {"camera": 0, "mesh": 0}]
+
+
+def _data_uri(scene):
+    scene["buffers"].append({"uri": "data:application/octet-stream;base64," + base64.b64encode(INDICES).decode()})
+    scene["bufferViews"][1] = {"buffer": 1, "byteLength": 36}
+
+
+INDICES = np.array(TRIANGLES, "<u2").tobytes()
+MOVED = np.array(VERTICES, dtype=float)
+SHIFT = np.arange(15).reshape(5, 3) / 16
+FEW = [np.array([1, 4], "u1"), np.array([[1, 2, 0], [0, 1, 1]], "<f4")]
+
+
+@pytest.mark.parametrize(
+    ("change", "arrays", "vertices"),
+    [
+        (lambda scene: None, [], MOVED),
+        (_nan, [np.array([*VERTICES, [np.nan] * 3], "<f4")], [*MOVED, [np.nan] * 3]),
+        (_stride, [np.pad(MOVED, ((0, 0), (1, 1))).astype("<f4")], MOVED),
+        (sparse, FEW, [MOVED[0], [1, 2, 0], *MOVED[2:4], [0, 1, 1]]),
+        (_sparse_over_zeros, FEW, [[0, 0, 0], [1, 2, 0], [0, 0, 0], [0, 0, 0], [0, 1, 1]]),
+        (_morph, [SHIFT.astype("<f4")], MOVED + SHIFT / 2),
+        (_weights_of_node, [SHIFT.astype("<f4")], MOVED - SHIFT),
+        (_camera, [], MOVED + np.array([1, 0, 0])),
+        (_data_uri, [], MOVED),
+        (lambda scene: [scene.pop(key) for key in ("scene", "scenes")], [], MOVED),
+    ],
+)
+def test_what_core_gltf_allows(change, arrays, vertices):
+    mesh = parse_mesh(by_hand(change, *arrays), "glb")
+    np.testing.assert_array_equal(mesh.vertices, vertices)
+    assert mesh.faces.tolist() == [list(triangle) for triangle in TRIANGLES]
+
+
+def test_a_fan_of_triangles():
+    def fan(scene):
+        scene["meshes"][0]["primitives"][0].update(mode=6)
+        scene["accessors"][1]["count"] = 5
+
+    assert parse_mesh(by_hand(fan), "glb").faces.tolist() == [[0, 1, 2], [0, 2, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("spoil", [_morph, sparse])
+def test_bounds_tell_of_numbers_that_are_others(spoil):
+    def change(scene):
+        spoil(scene)
+        scene["accessors"][-1 if spoil is _morph else 0] |= {"min": [0, 0, 0], "max": [0.25, 0.25, 0.25]}
+
+    with pytest.raises(UserError, match="does not keep to its own m"):
+        parse_mesh(by_hand(change, SHIFT.astype("<f4"), np.zeros((2, 3), "<f4")), "glb")
+
+
+@pytest.mark.parametrize("most", [1000, 10**6])
+def test_few_bytes_do_not_become_millions_of_triangles(most, monkeypatch):
+    def change(scene):
+        scene["scenes"][0]["nodes"] = [*range(60)]
+        scene["nodes"] = [{"mesh": 0}] * 60
+        scene["meshes"][0]["primitives"] *= 100
+
+    monkeypatch.setattr("sphreg.glb._MOST", most)
+    monkeypatch.setattr("sphreg.glb._PART", 1 if most == 1000 else 10**4)
+    with pytest.raises(UserError, match=r"more than [0-9]+ vertices or triangles, or more than [0-9]+ parts"):
+        parse_mesh(by_hand(change), "glb")
+
+
 NOISE = np.random.default_rng(0).bytes(3000)
 NO_FACE = {
     "off": off(POINTS, 5, 0),
@@ -195,12 +469,18 @@ NO_FACE = {
 }
 BAD = [
     *((kind, data, "is empty") for kind in FORMATS for data in (b"", b" \r\n\n")),
-    *((kind, NOISE, "no OFF file|no faces|no PLY file|no STL file|no GLB file") for kind in FORMATS),
-    *((kind, b"Dear Sir,\nthe OFF file follows\n", "OFF header|no faces|no STL file|no GLB file") for kind in FORMATS),
-    *((kind, b"\x89PNG\r\n\x1a\n" + bytes(200), "no OFF file|no faces|no STL file|no GLB file") for kind in FORMATS),
+    *((kind, NOISE, "OFF header|nothing else|no PLY file|no STL file|no GLB file") for kind in FORMATS),
+    *(
+        (kind, b"Dear Sir,\nthe OFF file follows\n", "OFF header|nothing else|no PLY file|no STL file|no GLB file")
+        for kind in FORMATS
+    ),
+    *(
+        (kind, b"\x89PNG\r\n\x1a\n" + bytes(200), "OFF header|nothing else|no PLY file|no STL file|no GLB file")
+        for kind in FORMATS
+    ),
     *((kind, data, "no faces") for kind, data in NO_FACE.items()),
     *((kind, exported(kind)[:-200], "damaged|cut short") for kind in FORMATS if kind != "obj"),
-    *((kind, exported(kind)[:60], "damaged|cut short|no faces|coordinates") for kind in FORMATS),
+    *((kind, exported(kind)[:60], "damaged|cut short|line 2: no vertex") for kind in FORMATS),
     # OFF: the header
     ("off", off("", -4, 4), "negative count"),
     ("off", off(POINTS, 5, -1), "negative count"),
@@ -224,6 +504,12 @@ BAD = [
     ("off", off(POINTS + "3 0 1 2\n2 0 1\n0\n", 5, 3), "^line 9: face of 2 corners"),
     ("off", off(POINTS + "0\n", 5, 1), "^line 8: face of 0 corners"),
     ("off", off(POINTS + "-3 0 1 2\n", 5, 1), "^line 8: face of -3 corners"),
+    ("off", off(POINTS.replace("0\n1", "0 1").replace("0.5", "nan") + "3 0 1 4\n", 5, 1), "^has a vertex with a NaN"),
+    (
+        "off",
+        off(POINTS.replace("0\n1", "0 1") + "3 0 1 5\n", 5, 1),
+        "^has a face that names a vertex which is not there",
+    ),
     ("off", off(POINTS + "3 0 1 5\n3 0 1 6\n", 5, 2), "^line 8: face with vertex 5, allowed: 0 to 4$"),
     ("off", off(POINTS + "3 0 1 -1\n", 5, 1), "^line 8: face with vertex -1, allowed"),
     ("off", off(POINTS + "4 0 1 2 7\n", 5, 1), "^line 8: face with vertex 7, allowed"),
@@ -236,7 +522,6 @@ BAD = [
     ("off", off("\n# points\n" + POINTS + "\n3 0 1 2 # good\n\n3 0 1\n", 5, 2), "^line 13: face of 3 corners with 2"),
     ("off", off(POINTS.replace("0 1 0", "0\r1 0 0") + "3 0 1 2\n", 5, 1), "7 lines after its header"),
     ("off", off(POINTS.replace("\n", " \n").replace("0 0 0", "0  0") + "3 0 1 2\n", 5, 1), "^line 3: vertex of 2"),
-    ("off", off(POINTS.replace("0 0\n1 0 0", "0\n0 1 0 0") + "3 0 1 2\n", 5, 1), "^line 3: vertex of 2"),
     ("off", off("0  0\n" * 3 + POINTS + "3 0 1 2\n", 8, 1), "^line 3: vertex of 2"),
     ("off", off(POINTS + "3  3 3\n" * 4, 5, 4), "^line 8: face of 3 corners with 2 indices"),
     ("off", off(POINTS.replace("0.5", "half") + "3 0 1 2\n", 5, 1), "^line 7: no vertex: 'half 2 1'$"),
@@ -248,54 +533,89 @@ BAD = [
     *(
         (
             "off",
-            off(POINTS.replace("0.5", word) + "3 0 1 2\n", 5, 1),
+            off(POINTS.replace("0.5", word) + "3 0 1 4\n", 5, 1),
             "^line 7: vertex with a NaN or infinite coordinate$",
         )
         for word in ("nan", "-inf", "1e999")
     ),
-    ("off", TETRA.encode("utf-16"), "no text file"),
     # OBJ
     ("obj", obj("f 0 1 2\n"), "a vertex which is not there"),
     ("obj", b"v 0 0 0\nv 1 0 0\nf 0 1 2\nv 0 1 0\n", "a vertex which is not there"),
     ("obj", obj("f 1 2 6\n"), "a vertex which is not there"),
     ("obj", obj("f 1 2 -6\n"), "a vertex which is not there"),
-    ("obj", obj("f 1 2\nf 1 2 3\n"), "face of 2 corners"),
-    ("obj", obj("f 1 2 x\n"), "no OBJ file"),
-    ("obj", obj("f 1 2 3\n").replace(b"v 0.5", b"v nan"), "NaN or infinite"),
-    ("obj", obj("f 1 2 3\n").replace(b"v 0.5", b"v x"), "no OBJ file"),
-    ("obj", obj("f 1 2 3\n").replace(b"v 0.5", b"v"), "fewer than three coordinates"),
+    ("obj", obj("f 1 2\nf 1 2 3\n"), "^line 6: "),
+    ("obj", obj("f 1 2 x\n"), "^line 6: .*nothing else that belongs to them: 'f 1 2 x'$"),
+    ("obj", obj("f 1 2\n"), "^line 6: .*no face of three or more corners"),
+    ("obj", obj("f 1 2 3_0\n", POINTS * 6), "^line 31: .*'f 1 2 3_0'$"),
+    ("obj", obj("f 1 2 3\n").replace(b"v 0.5", b"v 0_5"), "^line 5: "),
+    ("obj", obj("f 1 2 3\n").replace(b"v 1 1 0", b"w 1 1 0"), "^line 3: .*'w 1 1 0'$"),
+    ("obj", obj("f 1 2 3\nsurf 0 1 0 1 1 2\n"), "^line 7: .*'surf 0 1 0 1 1 2'$"),
+    ("obj", obj("f 1 2 3\nf 1 2 3 \\\n\\\nx"), "^line 9: .*'f 1 2 3 +x'$"),
+    ("obj", obj("f 1 2 3\nf 1 2 \\"), "^line 8: .*'f 1 2'$"),
+    ("obj", obj("f 1 2 5\n").replace(b"v 0.5", b"v nan"), "NaN or infinite"),
+    ("obj", obj("f 1 2 3\n").replace(b"v 0.5", b"v x"), "^line 5: no vertex of three coordinates, .*'v x 2 1'$"),
+    ("obj", obj("f 1 2 3\n").replace(b"v 0.5", b"v"), "^line 5: "),
     ("obj", b"f 1 2 3\n", "a vertex which is not there"),
     # PLY
     ("ply", ply("ascii", -5, 1, POINTS), "negative count"),
     ("ply", ply("ascii", 5, 2, POINTS + "3 0 1 2\n"), "6 lines after its header, which counts 7"),
     ("ply", ply("ascii", 5, 1, POINTS + "3 0 1 2\n" * 2), "7 lines"),
-    ("ply", ply("ascii", 5, 2, POINTS + "3 0 1 2\n3 0 1\n"), "face of 2 corners"),
+    ("ply", ply("ascii", 5, 2, POINTS + "3 0 1 2\n3 0 1\n"), "no PLY file"),
+    ("ply", ply("ascii", 5, 2, POINTS + "3 0 1 2\n3 0 1 2 4\n"), "no PLY file"),
+    ("ply", ply("ascii", 5, 1, POINTS + "3 0 1 2\n", extra="property uchar\n"), "in its header .*'property uchar'"),
+    ("ply", ply("ascii", 5, 1, POINTS + "3 0 1 2\n").replace(b"format ascii 1.0\n", b""), "has no format"),
+    ("ply", ply("ascii", 5, 1, POINTS + "3 0 1 2\n").replace(b"uchar int", b"uchar float"), "no PLY file"),
+    ("ply", ply("ascii", 5, 1, POINTS + "3 0 1 2\n").replace(b"face", b"tristrips"), "counts 5 vertex, 1 tristrips$"),
+    ("ply", ply("binary_little_endian", 10**12, 10**12, bytes(99)), "no PLY file"),
+    ("ply", ply("ascii", 10**12, 10**12, POINTS), "5 lines after its header"),
+    ("ply", ply_binary([[0, 1, 2]]).replace(b"uchar int", b"uint int"), "no PLY file"),
     ("ply", ply("ascii", 5, 2, POINTS + "3 0 1 2\n2 0 1\n"), "face of 2 corners"),
     ("ply", ply("ascii", 5, 1, POINTS + "3 0 1 5\n"), "a vertex which is not there"),
     ("ply", ply("ascii", 5, 1, POINTS + "3 0 1 -1\n"), "a vertex which is not there"),
     ("ply", ply("ascii", 5, 1, POINTS + "3 0 x y\n"), "no PLY file"),
-    ("ply", ply("ascii", 5, 1, POINTS.replace("0.5", "nan") + "3 0 1 2\n"), "NaN or infinite"),
-    ("ply", ply("ascii", 5, 1, POINTS.replace("0.5 2 1", "0.5 2") + "3 0 1 2\n"), "no PLY file"),
-    ("ply", b"ply\nformat ascii 1.0\nelement vertex 3\nelement face 1\n", "0 lines after its header"),
+    ("ply", ply("ascii", 5, 1, POINTS.replace("0.5", "nan") + "3 0 1 4\n"), "NaN or infinite"),
+    ("ply", ply("ascii", 5, 1, POINTS.replace("0.5 2 1", "0.5 2") + "3 0 1 2\n"), "no vertex of 3 numbers"),
+    ("ply", b"ply\nformat ascii 1.0\nelement vertex 3\nelement face 1\n", "no PLY file"),
     ("ply", ply_binary([[0, 1, 2], [0, 1, 2]], n_faces=3), "no PLY file, or is damaged"),
-    ("ply", ply_binary([[0, 1, 2], [0, 1, 2]], n_faces=1), "no PLY file, or is damaged"),
-    ("ply", ply_binary([[0, 1, 2], [0, 1, 2, 3]]), "different numbers of corners"),
-    ("ply", ply_binary([[0, 1, 2, 3], [0, 1, 2], [0, 1, 2, 4, 3]]), "different numbers of corners"),
+    ("ply", ply_binary([[0, 1, 2], [0, 1, 2]], n_faces=1), "86 bytes after its header, which counts 73"),
     ("ply", ply_binary([[0, 1, 7]]), "a vertex which is not there"),
     ("ply", ply_binary([[0, 1]]), "face of 2 corners"),
     ("ply", ply_binary([[0, 1, 2]], points=[0, 0, 0, 1, 0, 0, np.nan, 1, 0]), "NaN or infinite"),
     # STL
-    ("stl", stl_ascii(("one", 2), ("two", 3))[:-200], "3 facets, of which 2 are whole"),
+    ("stl", stl_ascii(("one", 2), ("two", 3))[:-200], "3 whole facets, and beside them 'f'"),
     ("stl", stl_ascii(("one", 2)).replace(b"vertex 0 1 0", b"vertex 0 one 0"), "no STL file"),
     ("stl", stl_ascii(("one", 2)).replace(b"vertex 0 1 0", b"vertex 0 nan 0"), "NaN or infinite"),
-    ("stl", stl_ascii(("one", 2)).replace(b"vertex 0 1 0\n", b"", 1), "no STL file"),
+    ("stl", stl_ascii(("one", 2)).replace(b"vertex 0 1 0\n", b"", 1), "1 whole facets, and beside them 'facet"),
+    ("stl", stl_ascii(("one", 2)).replace(b"\n", b" ").replace(b"vertex 0 1 0", b"", 1), "1 whole facets, and beside"),
     ("stl", exported("stl") + b"more", "no faces|no STL file"),
     # GLB
     ("glb", glb(lambda scene: scene.update(extensionsRequired=["KHR_draco_mesh_compression"])), "KHR_draco"),
-    ("glb", glb(lambda scene: scene["meshes"][0]["primitives"][0].update(mode=6)), "triangle fans"),
     ("glb", glb(lambda scene: scene["meshes"][0]["primitives"][0].update(mode=1)), "no faces|no GLB"),
     ("glb", glb(lambda scene: scene.pop("bufferViews")), "no GLB file"),
-    ("glb", glb(lambda scene: scene["buffers"][0].update(uri="/etc/passwd")), "no GLB file"),
+    ("glb", glb(lambda scene: scene["buffers"][0].update(uri="/etc/passwd")), "in another file"),
+    ("glb", glb(lambda scene: scene["nodes"][-1].update(skin=0)), "has a skin"),
+    ("glb", glb(lambda scene: scene.update(extensionsUsed=["EXT_mesh_gpu_instancing"])), "EXT_mesh_gpu_instancing"),
+    (
+        "glb",
+        glb(lambda scene: [accessor.pop("bufferView") for accessor in scene["accessors"]]),
+        "triangles without data",
+    ),
+    ("glb", glb(lambda scene: scene["meshes"][0]["primitives"][0]["attributes"].update(POSITION=-1)), "no GLB file"),
+    ("glb", glb(lambda scene: scene["nodes"][-1].update(children=[len(scene["nodes"]) - 1])), "no GLB file"),
+    ("glb", glb(lambda scene: scene["nodes"][-1].update(translation=[float("nan"), 0, 0])), "NaN or infinite"),
+    *(
+        ("glb", glb(spoil), reason)
+        for spoil, reason in (
+            (lambda scene: position(scene).update(max=[9, 9, 9]), "does not keep to its own max"),
+            (lambda scene: position(scene).update(min=[0, 0, 0]), "does not keep to its own min"),
+            (lambda scene: position(scene).update(type="VEC4"), "of another type"),
+            (lambda scene: position(scene).update(componentType=5122), "of another type"),
+            (lambda scene: position(scene).update(count=10**12), "an accessor of 1000000000000 elements"),
+            (lambda scene: position(scene).update(count=9), "no GLB file"),
+            (lambda scene: position(scene).update(byteOffset=4), "no GLB file"),
+            (lambda scene: position(scene).update(byteOffset=-12), "no GLB file"),
+        )
+    ),
     ("glb", b"glTF\x01" + glb()[5:], "no GLB file"),
 ]
 
@@ -333,24 +653,22 @@ def test_a_file_that_is_not_there_or_a_folder(tmp_path):
             read_mesh(path)
 
 
-def test_every_real_mesh_is_read_the_fast_way_bit_for_bit_as_the_slow_way_and_by_trimesh(modelnet10):
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.off")
+    with pytest.raises(UserError, match="no regular file"):
+        read_mesh(tmp_path / "pipe.off")
+
+
+def test_every_real_mesh_is_read_bit_for_bit_as_by_trimesh(modelnet10):
     """These files are plain enough for trimesh to read them whole; faces without area it keeps as well."""
     paths = sorted(modelnet10.glob("*/*/*.off"))
     assert len(paths) >= 25
     for path in paths:
         data = path.read_bytes()
         other = trimesh.load_mesh(io.BytesIO(data), file_type="off", process=False)
-        for vertices, faces in (parse_mesh(data, "off"), formats._plain_off(data), formats._any_off(data)):
-            assert vertices.tobytes() == np.array(other.vertices, dtype=np.float64).tobytes()
-            assert faces.tobytes() == np.array(other.faces, dtype=np.int64).tobytes()
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n", " \n", " \r\n"])
-@pytest.mark.parametrize("header", ["OFF\n", "OFF"])
-def test_the_usual_layouts_are_read_the_fast_way(header, end):
-    vertices, faces = formats._plain_off(TETRA.replace("OFF\n", header).replace("\n", end).encode())
-    assert vertices.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    assert faces.tolist() == [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]
+        vertices, faces = parse_mesh(data, "off")
+        assert vertices.tobytes() == np.array(other.vertices, dtype=np.float64).tobytes()
+        assert faces.tobytes() == np.array(other.faces, dtype=np.int64).tobytes()
 
 
 def plain_off(data):
@@ -359,7 +677,7 @@ def plain_off(data):
     if not all(re.fullmatch(rb"[\t -~]*", line) for line in lines):
         return None
     first, *lines = [line.decode("ascii").split() for line in lines if line] or [[""]]
-    word = re.fullmatch(r"(ST)?C?N?OFF(-?\d+)?", first[0])
+    word = re.fullmatch(r"(ST|C|N)*OFF(-?\d+)?", first[0])
     if not word:
         return None
     counts = ([word[2]] if word[2] else []) + first[1:]
@@ -368,21 +686,33 @@ def plain_off(data):
     if len(counts) not in (2, 3) or not all(re.fullmatch(r"-?\d+", count) for count in counts):
         return None
     n_vertices, n_faces = int(counts[0]), int(counts[1])
-    if n_vertices < 1 or n_faces < 1 or len(lines) != n_vertices + n_faces:
+    if n_vertices < 1 or n_faces < 1:
         return None
-    vertices, faces = lines[:n_vertices], lines[n_vertices:]
+    words = [word for line in lines for word in line]
+    vertices, rest, faces = [words[3 * i : 3 * i + 3] for i in range(n_vertices)], words[3 * n_vertices :], []
+    while rest and rest[0].lstrip("+").isdigit():
+        size = 1 + int(rest[0])
+        faces.append(rest[:size])
+        rest = rest[size:]
+    if not rest and len(faces) == n_faces and (mesh := _numbers_of(vertices, faces)):
+        return mesh
+    # Then there are colours or so, and each has a line.
+    return _numbers_of(lines[:n_vertices], lines[n_vertices:]) if len(lines) == n_vertices + n_faces else None
+
+
+def _numbers_of(vertices, faces):
     if len(vertices[0]) < 3 or any(len(line) != len(vertices[0]) for line in vertices):
         return None
-    if any("_" in word for line in lines for word in line):
+    if any("_" in word for line in [*vertices, *faces] for word in line):
         return None
     try:
-        vertices = [[float(word) for word in line[:3]] for line in vertices]
+        vertices = [[float(word) for word in line][:3] for line in vertices]
         polygons = [[int(word) for word in line[1 : 1 + int(line[0])]] for line in faces if int(line[0]) > 2]
     except ValueError:
         return None
-    whole = len(polygons) == n_faces and all(len(p) == int(line[0]) for p, line in zip(polygons, faces, strict=True))
-    there = all(corner in range(n_vertices) for polygon in polygons for corner in polygon)
-    finite = all(abs(number) < np.inf for vertex in vertices for number in vertex)
+    whole = len(polygons) == len(faces) and all(len(p) == int(line[0]) for p, line in zip(polygons, faces, strict=True))
+    there = all(corner in range(len(vertices)) for polygon in polygons for corner in polygon)
+    finite = there and all(abs(x) < np.inf for polygon in polygons for corner in polygon for x in vertices[corner])
     return (vertices, polygons) if whole and there and finite else None
 
 
@@ -486,37 +816,31 @@ def test_an_off_file_is_read_as_it_stands_or_refused(data):
         return
     assert expected is not None
     vertices, polygons = expected
-    assert mesh.vertices.tobytes() == np.array(vertices).tobytes()
-    assert len(mesh.faces) == sum(len(polygon) - 2 for polygon in polygons)
+    np.testing.assert_array_equal(mesh.vertices, np.array(vertices))
+    assert 0 < len(mesh.faces) <= sum(len(polygon) - 2 for polygon in polygons)  # fewer where one crosses itself
     if all(len(polygon) == 3 for polygon in polygons):
         assert mesh.faces.tolist() == polygons
 
 
-@pytest.mark.parametrize("kind", ["obj", "ply", "stl", "glb"])
-@settings(max_examples=30)
-@given(data=st.data())
-def test_any_bytes_give_a_mesh_or_an_error_for_the_user(kind, data):
-    whole = data.draw(st.sampled_from([exported(kind), *([stl_ascii(("a", 2), ("b", 1))] if kind == "stl" else [])]))
-    try:
-        mesh = parse_mesh(spoiled(data.draw, whole), kind)
-    except UserError as error:
-        assert "\n" not in str(error)
-    else:
-        assert isinstance(mesh, Mesh)
-        assert 0 <= mesh.faces.min() <= mesh.faces.max() < len(mesh.vertices)
-        assert np.isfinite(mesh.vertices).all()
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_damaged_file_gives_a_mesh_or_an_error_for_the_user(kind):
+    random = Random(0)
+    for _ in range(300):
+        try:
+            mesh = parse_mesh(damaged(random, random.choice(SAMPLES[kind])), kind)
+        except UserError as error:
+            assert "\n" not in str(error)
+            assert len(str(error)) < 250
+        else:
+            assert 0 <= mesh.faces.min() <= mesh.faces.max() < len(mesh.vertices)
+            assert np.isfinite(mesh.vertices[mesh.faces]).all()
 
 
 def test_warnings_of_the_readers_stay_inside(caplog):
-    def compress(scene):
-        scene["meshes"][0]["primitives"][0]["extensions"] = {"KHR_draco_mesh_compression": {}}
-        for accessor in scene["accessors"]:
-            del accessor["bufferView"]
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with pytest.raises(UserError):
-            parse_mesh(ply("ascii", 5, 1, POINTS + "3 0 1 nan\n"), "ply")
-        parse_mesh(glb(compress), "glb")
+        for word in ("nan", "1.5", "2_0"):
+            with pytest.raises(UserError):
+                parse_mesh(ply("ascii", 5, 1, POINTS + f"3 0 1 {word}\n"), "ply")
     assert caught == []
     assert caplog.records == []

@@ -68,9 +68,25 @@ def test_the_order_of_the_polygons_stays():
     assert faces.tolist() == expected
 
 
-def test_a_polygon_that_crosses_itself_still_gives_all_its_triangles():
+def test_a_polygon_that_crosses_itself_is_cut_where_it_does():
     bow = np.array([[0, 0, 0], [1, 1, 0], [1, 0, 0], [0, 1, 0], [0.5, 2, 0]], dtype=float)
-    assert triangulate(bow, [range(5)]).shape == (3, 3)
+    areas = signed_areas(bow, triangulate(bow, [range(5)]), np.array([0, 0, 1]))
+    assert np.abs(areas).sum() == pytest.approx(
+        0.75
+    )  # of both its halves, where the signed area is that of their difference
+
+
+def test_a_polygon_without_area_still_gives_all_its_triangles():
+    line = np.array([[0, 0, 0], [1, 0, 0], [3, 0, 0], [2, 0, 0], [5, 0, 0]], dtype=float)
+    faces = triangulate(line, [range(5), [0, 1, 2]])
+    assert set(faces[:-1].ravel()) == set(range(5))
+    assert faces[-1].tolist() == [0, 1, 2]
+
+
+def test_thousands_of_corners_that_cross_are_no_work_for_minutes():
+    points = np.random.default_rng(0).normal(size=(3000, 3))
+    faces = triangulate(points, [range(3000)])
+    assert 0 < len(faces) <= 2998
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e300])

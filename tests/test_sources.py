@@ -135,18 +135,19 @@ def test_all_bad_files_are_named_at_once_and_nothing_is_written(made, own, tmp_p
     own("chair/train/empty.off", b"")
     own("chair/test/cut.stl", trimesh.creation.box().export(file_type="stl")[:-10])
     own("chair/test/point.obj", "v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n")
-    own("sofa/train/good.obj", 1.2)
+    own("chair/test/good.obj", 1.2)
+    own("sofa/train/sofa.off", 1.3)
     (own.path / "sofa/train/gone.off").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UserError) as caught:
         made(settings("folder", path=own.path))
     title, *lines = str(caught.value).splitlines()
-    assert title.startswith("5 of 7 meshes cannot be used")
+    assert title.startswith("5 of 8 meshes cannot be used")
     assert lines == [
         "chair/train/empty.off: is empty",
         "chair/test/cut.stl: is no STL file, or is damaged or cut short",
+        "chair/test/good.obj: has the name of chair/train/good.off, and a name stands for one mesh",
         "chair/test/point.obj: has zero extent: all its vertices are one point",
         "sofa/train/gone.off: cannot be read: No such file or directory",
-        "sofa/train/good.obj: has the name of chair/train/good.off, and a name stands for one mesh",
     ]
     assert not (tmp_path / "out").exists()
     assert list((tmp_path / "scratch").iterdir()) == []
@@ -173,6 +174,48 @@ def test_skipped_meshes_stand_in_the_index(made, own):
         "chair/train/good.off",
         "chair/test/good too.off",
     }
+
+
+def test_categories_may_count_their_meshes_alike(made, own):
+    for i, name in enumerate(["bed/train/1", "bed/test/2", "chair/train/1", "chair/test/2", "chair/test/3"]):
+        own(f"{name}.off", 1.0 + i / 10)
+    rows = index(made(settings("folder", path=own.path)))
+    assert [(row["mesh"], row["path"]) for row in rows] == [
+        ("bed_1", "bed/train/bed_1.off"),
+        ("bed_2", "bed/test/bed_2.off"),
+        ("chair_1", "chair/train/chair_1.off"),
+        ("3", "chair/test/3.off"),
+        ("chair_2", "chair/test/chair_2.off"),
+    ]
+
+
+def test_a_category_of_which_nothing_is_left_is_told_of(made, own, caplog):
+    for name in ("chair/train/a.off", "chair/test/b.off"):
+        own(name, float(ord(name[-5])))
+    own("sofa/train/c.off", b"")
+    with caplog.at_level(logging.WARNING):
+        made(settings("folder", path=own.path, on_bad="skip"))
+    assert caplog.messages == [f"{own.path}/sofa has no mesh for test", "no mesh of sofa is left"]
+
+
+def test_files_of_other_kinds_are_told_of(made, own, caplog):
+    for name in ("chair/train/a.off", "chair/test/b.off"):
+        own(name, float(ord(name[-5])))
+    for other in (
+        "chair/train/a.FBX",
+        "chair/train/a.mtl",
+        "chair/test/b.fbx",
+        "chair/test/LICENSE",
+        "chair/test/.hidden",
+    ):
+        own(other, b"not a mesh")
+    (own.path / "chair/train/more").mkdir()
+    with caplog.at_level(logging.WARNING):
+        made(settings("folder", path=own.path))
+    assert caplog.messages == [
+        "5 files or folders beside the meshes are passed over (.fbx, .mtl, folder, no suffix), "
+        "read are: .off, .obj, .ply, .stl, .glb"
+    ]
 
 
 def test_skipping_may_not_leave_a_split_empty(made, own):
