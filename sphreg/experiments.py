@@ -128,8 +128,7 @@ def fetch(root: Path, run: Run, out: Path) -> Info:
     try:
         with Repo(str(root), rev=run.commit) as repo:
             repo.datafs.get(run.folder, str(out), batch_size=1)
-            with repo.datafs.open(INFO) as file:
-                info = parse_json(file.read(), f"{run.source}: {INFO}", Info)
+            content = repo.datafs.read_bytes(INFO)
     except (OSError, DataIndexDirError) as error:
         missing = getattr(error, "filename", None) or run.folder
         raise UserError(
@@ -142,4 +141,4 @@ def fetch(root: Path, run: Run, out: Path) -> Info:
         raise UserError(
             f"{run.source}: {run.folder} has no {', '.join(lacking)}, as another version tested it; run it again."
         )
-    return info
+    return parse_json(content, f"{run.source}: {INFO}", Info)
