@@ -1,5 +1,6 @@
 """One split of a packed dataset: a table with a row per view, and the LMDB files whose keys it lists."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,10 @@ from sphreg.checksums import check
 from sphreg.errors import UserError
 from sphreg.info import Counts, Info, SplitName
 from sphreg.reading import TEXT, Column, check_table, read_table
-from sphreg.viewpoints import viewpoint_angles, viewpoint_quaternions
+from sphreg.viewpoints import viewpoint_angles
 from sphreg.views import Views
 
-# How far a quaternion may be from unit length, and from the quaternion of the viewpoint beside it.
+# How far the norm of a quaternion may be from 1, and the angles beside it from its own, in degrees.
 TOLERANCE = 1e-6
 COMPONENT, TURN = Column(float, -1 - TOLERANCE, 1 + TOLERANCE), Column(float, -180, 180)
 NAMES, QUATERNION, ANGLES = ["key", "category", "mesh"], ["qx", "qy", "qz", "qw"], ["azimuth", "elevation", "tilt"]
@@ -74,20 +75,19 @@ def _check_rows(table: pd.DataFrame, path: Path) -> None:
     if len(wrong := np.flatnonzero(~is_unit(quaternions))):
         norm = np.linalg.norm(quaternions[wrong[0]])
         raise UserError(f"{path}, line {wrong[0] + 2}: the norm of the quaternion is {norm:.7g}, allowed: 1.")
-    others = viewpoint_quaternions(np.radians(degrees))
-    signs = np.sign((others * quaternions).sum(axis=1, keepdims=True))
-    if len(wrong := np.flatnonzero(np.linalg.norm(signs * others - quaternions, axis=1) > 2 * TOLERANCE)):
-        row = wrong[0]
-        found, allowed = (
-            ", ".join(f"{angle:.7g}" for angle in angles)
-            for angles in (degrees[row], np.degrees(viewpoint_angles(quaternions[[row]])[0]))
-        )
+    allowed = np.degrees(viewpoint_angles(quaternions))
+    turned = (degrees - allowed + 180) % 360 - 180
+    if len(wrong := np.flatnonzero((np.abs(turned) > TOLERANCE).any(axis=1))):
+        found, right = (", ".join(f"{angle:.9g}" for angle in angles[wrong[0]]) for angles in (degrees, allowed))
         raise UserError(
-            f"{path}, line {row + 2}: {', '.join(ANGLES)} are {found}, allowed: {allowed}, as of its quaternion."
+            f"{path}, line {wrong[0] + 2}: {', '.join(ANGLES)} are {found}, allowed: {right}, as of its quaternion."
         )
-    for row, (key, mesh) in enumerate(zip(table["key"].tolist(), table["mesh"].tolist(), strict=True)):
-        if not key.startswith(f"{mesh}.v") or not key[len(mesh) + 2 :].isdecimal():
-            raise UserError(f"{path}, line {row + 2}: key is {key}, allowed: {mesh}.v and a number, as of its mesh.")
+    keys, meshes = table["key"].tolist(), table["mesh"].tolist()
+    if (of_keys := [key.rpartition(".v")[0] for key in keys]) != meshes:
+        row = next(row for row, mesh in enumerate(meshes) if mesh != of_keys[row])
+        raise UserError(
+            f"{path}, line {row + 2}: key is {keys[row]}, allowed: {meshes[row]}.v and a number, as of its mesh."
+        )
 
 
 def read_views(path: Path) -> pd.DataFrame:
@@ -103,11 +103,10 @@ def read_views(path: Path) -> pd.DataFrame:
 
 def count_views(table: pd.DataFrame, with_normals: Collection[str], categories: Sequence[str]) -> dict[str, Counts]:
     """How much there is of each category, where these keys have normals."""
-    marked = table.assign(normals=table["key"].isin(with_normals))
-    groups = marked.groupby("category")
-    found = groups.agg(meshes=("mesh", "nunique"), views=("key", "size"), normals=("normals", "sum"))
-    rows = found.reindex([*categories], fill_value=0).astype(int).to_dict("records")
-    return {category: Counts.model_validate(row) for category, row in zip(categories, rows, strict=True)}
+    names = table["category"].tolist()
+    meshes = Counter(category for category, _ in {*zip(names, table["mesh"].tolist(), strict=True)})
+    views, normals = Counter(names), Counter(table["category"][table["key"].isin(with_normals)].tolist())
+    return {name: Counts(meshes=meshes[name], views=views[name], normals=normals[name]) for name in categories}
 
 
 def read_split(data: Path, name: SplitName, info: Info, with_normals: bool) -> Split:
@@ -134,10 +133,10 @@ def read_split(data: Path, name: SplitName, info: Info, with_normals: bool) -> S
             f"{path}, line {row + 2}: category is {category}, allowed: {', '.join(info.categories)} (info.json)."
         )
     keys, packed = table["key"].tolist(), found.images.keys
-    if differing := sorted({*keys} ^ {*packed}):
-        lacks, has = (images, path) if differing[0] in keys else (path, images)
-        raise UserError(f"{lacks}: it lacks the view {differing[0]!r}, which {has} has.")
     if keys != packed:
+        if differing := sorted({*keys} ^ {*packed}):
+            lacks, has = (images, path) if differing[0] in keys else (path, images)
+            raise UserError(f"{lacks}: it lacks the view {differing[0]!r}, which {has} has.")
         raise UserError(f"{path}: its rows are in another order, allowed: that of their keys.")
     with_maps = found.normals.keys if found.normals is not None else []
     if extra := sorted({*with_maps} - {*keys}):

@@ -7,7 +7,6 @@ defined as 0 there.
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.spatial.transform import Rotation
 
 # Nearer to a pole than this, in radians, azimuth and tilt are noise of the quaternion's last bits.
 POLE = 1e-12
@@ -36,6 +35,8 @@ def viewpoint_angles(quaternions: Float64[np.ndarray, "n 4"]) -> Float64[np.ndar
 
 def viewpoint_quaternions(angles: Float64[np.ndarray, "n 3"]) -> Float64[np.ndarray, "n 4"]:
     """The rotations of azimuth, elevation and tilt, of any size, as quaternions XYZW with w >= 0."""
+    from scipy.spatial.transform import Rotation  # here, as it takes long to import, and few who read angles need it
+
     azimuth, elevation, tilt = angles.T
     turns = np.stack([tilt, elevation - np.pi / 2, -azimuth], axis=-1)
     return Rotation.from_euler("ZXZ", turns).as_quat(canonical=True)

@@ -37,6 +37,7 @@ SLOW = (
     "test_card.py::test_small_and_uneven_datasets",
     "test_compare.py",
     "test_comparison_figures.py",
+    "test_damaged_inputs.py",
     "test_dataset_figures.py",
     "test_engines.py",
     "test_execution.py",

@@ -62,7 +62,7 @@ class Views:
             UserError: the file is damaged.
         """
         with self._sentence(), self._environment().begin() as transaction:
-            return [bytes(key).decode() for key in transaction.cursor().iternext(values=False)]
+            return [key.decode() for key in transaction.cursor().iternext(values=False)]
 
     def __len__(self) -> int:
         """The number of views."""
