@@ -1,0 +1,274 @@
+"""Every file that a stage or a program reads, broken in every way: the right bytes, or a sentence."""
+
+import io
+import os
+import pickle
+import shutil
+import signal
+import sys
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import trimesh
+from PIL import Image
+
+from benchmarks.faults.allowed import allowed
+from benchmarks.faults.children import Child, program
+from benchmarks.faults.damage import OF_KIND, damage, damages
+from benchmarks.faults.findings import Finding, Outcome, judge
+from benchmarks.faults.project import LIMIT_S, SETTINGS, Program, link, write_settings
+from sphreg import checksums, modelnet10
+from sphreg.furniture import furniture
+from sphreg.views import write_views
+
+SIGNED = "+sums"  # the checksums are made anew after the damage
+UNREAD = "*@*-direct", "*@viewpoint-*"  # stages that read as their twins do
+SETTINGS_ALONE = ("missing", "emptied", "half", "folder", "dangling", "doubled")  # what is done to them beside `check`
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A program that gets a broken file.
+
+    Attributes:
+        group: the input, one of whose files is drawn.
+        files: of the group.
+        damage: what becomes of it.
+    """
+
+    program: Program
+    group: str
+    files: tuple[str, ...]
+    damage: str
+
+    @property
+    def name(self) -> str:
+        """As `--case` has it."""
+        return f"{self.program.name}:{self.group}:{self.damage}"
+
+
+def cases(programs: Iterable[Program]) -> Iterator[Broken]:
+    """Each input of each program in each way."""
+    for each in programs:
+        for group, files in _groups(each.inputs()).items():
+            signed = any((each.root / file).with_name(checksums.NAME).is_file() for file in files)
+            for way in damages(group):
+                if group != "params.yaml" or each.name == "check" or way in SETTINGS_ALONE:
+                    yield Broken(each, group, tuple(files), way)
+            for way in OF_KIND.get(Path(group).suffix, {}) if signed else ():
+                yield Broken(each, group, tuple(files), f"{way}{SIGNED}")
+
+
+def _groups(paths: list[str]) -> dict[str, list[str]]:
+    """Files of one kind: those of one name, and those of one suffix that lie deep in the folders of categories."""
+    found = defaultdict(list)
+    for path in paths:
+        parts = Path(path).parts
+        deep = len(parts) > 4 or ("train" in parts or "test" in parts)
+        found[f"*{Path(path).suffix}" if deep else parts[-1]].append(path)
+    return found
+
+
+def run(case: Broken, seed: int, scratch: Path) -> list[Finding]:
+    """What becomes of it."""
+    each, name = case.program, case.damage.removesuffix(SIGNED)
+    rng = np.random.default_rng([seed, *case.name.encode()])
+    file = str(rng.choice(case.files))
+    suffix = Path(file).suffix
+    near = sorted((each.root / file).parent.glob(f"*{suffix}"))
+    far = sorted(path for folder in ("data", "models", "results") for path in each.root.glob(f"{folder}/**/*{suffix}"))
+    far.sort(key=lambda path: path.name != Path(file).name)
+    with TemporaryDirectory(dir=scratch) as folder:
+        copy = Path(folder)
+        link(each.root, copy, {*each.inputs(), "params.yaml"})
+        damage(copy / file, name, rng, near, far)
+        if case.damage.endswith(SIGNED):
+            _sign(copy / file)
+        ended = each.start(copy).end(LIMIT_S)
+        outcome, said = judge(ended, each.result(copy) == reference(each, scratch))
+    if outcome is Outcome.SILENT and allowed(case.name):
+        outcome = Outcome.ALLOWED
+    return [Finding("inputs", each.name, case.name, outcome, f"{file}: {said}".replace(folder, ""))]
+
+
+def _sign(path: Path) -> None:
+    """Make the checksum of a file anew."""
+    sums = path.with_name(checksums.NAME)
+    lines = sums.read_text().splitlines()
+    sums.unlink()
+    sums.write_text(
+        "".join(
+            f"{checksums.digest(path) if name == path.name else old}  {name}\n"
+            for old, name in (line.split("  ", 1) for line in lines)
+        )
+    )
+
+
+@cache
+def reference(each: Program, scratch: Path) -> dict[str, str]:
+    """What a program writes when nothing is broken."""
+    with TemporaryDirectory(dir=scratch) as folder:
+        link(each.root, Path(folder), {*each.inputs(), "params.yaml"})
+        sound = replace(each, root=Path(folder))
+        sound.run()
+        result = sound.result()
+    if not result:
+        raise RuntimeError(f"{each.name} writes nothing")
+    return result
+
+
+# What is needed beside the stages of the project.
+
+
+def programs(stages: list[Program], folder: Path) -> dict[Program, Callable[[], None]]:
+    """All programs, and what prepares each of them as soon as those before are done."""
+    main = stages[0].root
+    by_name = {stage.name: stage for stage in stages}
+    found: dict[Program, Callable[[], None]] = {
+        stage: _nothing for stage in stages if not any(fnmatch(stage.name, pattern) for pattern in UNREAD)
+    }
+    own = replace(by_name["meshes"], name="meshes, own", root=folder / "own", reads=("own",))
+    found[own] = partial(_own, own.root)
+    archive = replace(by_name["meshes"], name="meshes, archive", root=folder / "archive", reads=("archive.zip",))
+    found[archive] = partial(_archive, archive.root)
+    for stage, event in (by_name["train@rotation-sexp"], "checkpoint.pt"), (by_name["render"], "data/shards"):
+        root = folder / f"resumed-{stage.module}"
+        resumed = replace(stage, name=f"{stage.name}, resumed", root=root, reads=(*stage.reads, ".scratch"))
+        found[resumed] = partial(_stopped, stage, root, event)
+    for task in "rotation", "normals":
+        for kind in "grey.png", "colour.jpg", "clear.png", "deep.tif":
+            arguments = (f"models/sexp/{task}", f"images/{kind}", "--out", "out")
+            arguments += ("--category", "chair") if task == "rotation" else ()
+            reads = (f"models/sexp/{task}", f"images/{kind}") if kind == "grey.png" else (f"images/{kind}",)
+            name = f"predict {task}"
+            here = Program(name, main, "sphreg.predict", arguments, reads, ("out",))
+            found[here] = partial(_images, main)
+    for part in "test", "test.normals":
+        reads = (f"data/so3/{part}.lmdb", "data/so3/test.csv")
+        found[Program(f"views {part}", main, "sphreg.views", (reads[0], "--out", "out.png"), reads, ("out.png",))] = (
+            _nothing
+        )
+    original = Program(
+        "views original",
+        folder / "original",
+        "sphreg.views",
+        (".", "--out", "out.png"),
+        ("data.mdb", "viewID2quat.pkl"),
+        ("out.png",),
+    )
+    found[original] = partial(_original, original.root, main)
+    return found
+
+
+def _nothing() -> None: ...
+
+
+def _own(root: Path) -> None:
+    """Meshes of the user in all formats."""
+    root.mkdir()
+    write_settings(
+        root, SETTINGS, {"meshes": {"source": "folder", "categories": None, "folder": {"path": "own", "up": "z"}}}
+    )
+    rng = np.random.default_rng(0)
+    for category in "chair", "toilet":
+        for place, suffix in enumerate(("off", "obj", "ply", "stl", "glb")):
+            made = furniture(category, rng)
+            mesh = trimesh.Trimesh(np.array(made.vertices), np.array(made.faces), process=False)
+            split = "test" if place == 1 else "train"
+            path = root / "own" / category / split / f"{category}_{place}.{suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mesh.export(path)
+
+
+def _archive(root: Path) -> None:
+    """An archive with as many meshes of a category as ModelNet10 has."""
+    root.mkdir()
+    limits = {"archive": "archive.zip", "train": 2, "test": 1}
+    write_settings(
+        root, SETTINGS, {"meshes": {"source": "modelnet10", "categories": ["bathtub"], "modelnet10": limits}}
+    )
+    (root / "archive.zip").write_bytes(archive_of_meshes())
+
+
+def archive_of_meshes() -> bytes:
+    """As ModelNet10 has them, but for the meshes: tetrahedra, and of one category alone."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for split, count in zip(("train", "test"), modelnet10.COUNTS["bathtub"], strict=True):
+            for number in range(count):
+                points = f"0 0 0\n{number + 1} 0 0\n0 1 0\n0 0 1\n"
+                mesh = f"OFF\n4 4 0\n{points}3 0 2 1\n3 0 1 3\n3 1 2 3\n3 0 3 2\n"
+                info = zipfile.ZipInfo(
+                    f"ModelNet10/bathtub/{split}/bathtub_{number + 1000 * (split == 'test'):04d}.off"
+                )
+                archive.writestr(info, mesh, zipfile.ZIP_DEFLATED)
+    return content.getvalue()
+
+
+def _stopped(stage: Program, root: Path, event: str) -> None:
+    """What a run leaves that is killed when it moves something to such a path for the second time, or the first."""
+    link(stage.root, root, {*stage.inputs(), "params.yaml"})
+    Child(
+        partial(_run_to, event, 2 if event == "checkpoint.pt" else 1, program(stage.module, *stage.arguments)), root
+    ).end(LIMIT_S)
+    if not list(root.glob(".scratch/*/*")):
+        raise RuntimeError(f"{stage.name} ended before it was killed")
+    for out in stage.outs:
+        shutil.rmtree(root / out, ignore_errors=True)
+
+
+def _run_to(event: str, count: int, call: Callable[[], None]) -> None:
+    def hook(name: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal count
+        if name == "os.rename" and os.fspath(arguments[1]).endswith(event):
+            count -= 1
+            if count == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+    call()
+
+
+def _images(root: Path) -> None:
+    """Images of the user."""
+    folder = root / "images"
+    folder.mkdir(exist_ok=True)
+    for name, image in images().items():
+        image.save(folder / name)
+
+
+def images() -> dict[str, Image.Image]:
+    """Of several modes."""
+    y, x = np.mgrid[:40, :32]
+    grey = np.where((x - 16) ** 2 + (y - 20) ** 2 < 120, 4 * x + y, 255).astype(np.uint8)
+    colour = np.stack([grey, grey // 2, 255 - grey], axis=-1)
+    clear = np.dstack([colour, np.where(grey < 255, 255, 0)]).astype(np.uint8)
+    return {
+        "grey.png": Image.fromarray(grey),
+        "colour.jpg": Image.fromarray(colour),
+        "clear.png": Image.fromarray(clear),
+        "deep.tif": Image.fromarray(grey.astype(np.uint16) * 257),
+    }
+
+
+def _original(root: Path, main: Path) -> None:
+    """A dataset as the authors of the paper published it."""
+    root.mkdir()
+    (root / "params.yaml").write_text("")
+    keys = [f"chair_0001.v{number:03d}" for number in range(1, 5)]
+    pictures = []
+    for key in keys:
+        picture = io.BytesIO()
+        images()["colour.jpg"].save(picture, "JPEG")
+        pictures.append((key, picture.getvalue()))
+    write_views(root / "data.mdb", pictures)
+    quaternions = {key: np.array([0.5, 0.5, 0.5, 0.5]) for key in keys}
+    (root / "viewID2quat.pkl").write_bytes(pickle.dumps(quaternions, protocol=2))
