@@ -62,9 +62,8 @@ def main(argv: list[str] | None = None) -> int:
         )
         for part in arguments.only:
             findings += campaign.run(part)
-    text = page(
-        findings, ["python", "-m", "benchmarks.faults", *(sys.argv[1:] if argv is None else argv)], arguments.seed
-    )
+    command = ["python", "-m", "benchmarks.faults", *(sys.argv[1:] if argv is None else argv)]
+    text = page(findings, command, arguments.seed, campaign.notes)
     print(f"\n{text}")
     if arguments.out:
         write_whole(arguments.out, text.encode())
@@ -93,6 +92,7 @@ class Campaign:
 
     def __init__(self, seed: int, seconds: float, case: str, folder: Path, kept: Path) -> None:
         self.seed, self.seconds, self.case, self.folder, self.kept = seed, seconds, case, folder, kept
+        self.notes: list[str] = []
         self.project, self.scratch = folder / "project", folder / "scratch"
 
     def run(self, part: str) -> list[Finding]:
@@ -114,25 +114,28 @@ class Campaign:
         return stages(self.project)
 
     def _kills(self) -> Iterator[Case]:
-        for case in kills.cases(self.stages, self.seed):
+        wanted = [stage for stage in self.stages if fnmatchcase(stage.name, self.case.partition(":")[0])]
+        build(self.stages, [out for stage in wanted for out in stage.outs])
+        for case in kills.cases(wanted, self.seed):
             if fnmatchcase(case.name, self.case):
-                build(self.stages, case.stage.outs)
                 yield partial(kills.run, case, self.seed, self.scratch)
 
     def _pairs(self) -> Iterator[Case]:
+        build(self.stages, [out for stage in self.stages if stage.name in pairs.NEEDED for out in stage.outs])
         for case in pairs.cases():
             if fnmatchcase(case.name, self.case):
-                wanted = [stage for stage in self.stages if stage.name in pairs.NEEDED]
-                build(self.stages, [out for stage in wanted for out in stage.outs])
                 yield partial(pairs.run, case, self.stages, self.seed, self.scratch)
 
     def _inputs(self) -> Iterator[Case]:
         prepare = inputs.programs(self.stages, self.folder)
         chosen = [each for each in prepare if fnmatchcase(each.name, self.case.partition(":")[0])]
-        build(self.stages, [path for each in chosen for path in each.reads])
+        build(self.stages, [path for each in chosen for path in (*each.reads, *each.beside)])
         for each in chosen:
             prepare[each]()
         cases = [case for case in inputs.cases(chosen) if fnmatchcase(case.name, self.case)]
+        self.notes.append(
+            f"There are {len(cases):,} cases of inputs; a run takes as many, drawn at random, as time lets it."
+        )
         read = {each.root: each.reads for each in chosen}
         before = {root: digests(root, paths) for root, paths in read.items()}
         for place in np.random.default_rng(self.seed).permutation(len(cases)):

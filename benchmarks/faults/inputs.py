@@ -24,7 +24,7 @@ from benchmarks.faults.allowed import allowed
 from benchmarks.faults.children import Child, program
 from benchmarks.faults.damage import OF_KIND, damage, damages
 from benchmarks.faults.findings import Finding, Outcome, judge
-from benchmarks.faults.project import LIMIT_S, SETTINGS, Program, link, write_settings
+from benchmarks.faults.project import LIMIT_S, SETTINGS, Program, write_settings
 from sphreg import checksums, modelnet10
 from sphreg.furniture import furniture
 from sphreg.views import write_views
@@ -87,13 +87,12 @@ def run(case: Broken, seed: int, scratch: Path) -> list[Finding]:
     far = sorted(path for folder in ("data", "models", "results") for path in each.root.glob(f"{folder}/**/*{suffix}"))
     far.sort(key=lambda path: path.name != Path(file).name)
     with TemporaryDirectory(dir=scratch) as folder:
-        copy = Path(folder)
-        link(each.root, copy, {*each.inputs(), "params.yaml"})
-        damage(copy / file, name, rng, near, far)
+        copy = each.link(Path(folder))
+        damage(copy.root / file, name, rng, near, far)
         if case.damage.endswith(SIGNED):
-            _sign(copy / file)
-        ended = each.start(copy).end(LIMIT_S)
-        outcome, said = judge(ended, each.result(copy) == reference(each, scratch))
+            _sign(copy.root / file)
+        ended = copy.start().end(LIMIT_S)
+        outcome, said = judge(ended, copy.result() == reference(each, scratch))
     if outcome is Outcome.SILENT and allowed(case.name):
         outcome = Outcome.ALLOWED
     return [Finding("inputs", each.name, case.name, outcome, f"{file}: {said}".replace(folder, ""))]
@@ -116,8 +115,7 @@ def _sign(path: Path) -> None:
 def reference(each: Program, scratch: Path) -> dict[str, str]:
     """What a program writes when nothing is broken."""
     with TemporaryDirectory(dir=scratch) as folder:
-        link(each.root, Path(folder), {*each.inputs(), "params.yaml"})
-        sound = replace(each, root=Path(folder))
+        sound = each.link(Path(folder))
         sound.run()
         result = sound.result()
     if not result:
@@ -144,27 +142,21 @@ def programs(stages: list[Program], folder: Path) -> dict[Program, Callable[[], 
         resumed = replace(stage, name=f"{stage.name}, resumed", root=root, reads=(*stage.reads, ".scratch"))
         found[resumed] = partial(_stopped, stage, root, event)
     for task in "rotation", "normals":
-        for kind in "grey.png", "colour.jpg", "clear.png", "deep.tif":
-            arguments = (f"models/sexp/{task}", f"images/{kind}", "--out", "out")
-            arguments += ("--category", "chair") if task == "rotation" else ()
-            reads = (f"models/sexp/{task}", f"images/{kind}") if kind == "grey.png" else (f"images/{kind}",)
-            name = f"predict {task}"
-            here = Program(name, main, "sphreg.predict", arguments, reads, ("out",))
+        model = f"models/sexp/{task}"
+        category = ("--category", "chair") if task == "rotation" else ()
+        for image in images():
+            arguments = (model, f"images/{image}", "--out", "out", *category)
+            reads = (f"images/{image}", *((model,) if image == "grey.png" else ()))
+            here = Program(f"predict {task}", main, "sphreg.predict", arguments, reads, ("out",), (model,))
             found[here] = partial(_images, main)
     for part in "test", "test.normals":
         reads = (f"data/so3/{part}.lmdb", "data/so3/test.csv")
-        found[Program(f"views {part}", main, "sphreg.views", (reads[0], "--out", "out.png"), reads, ("out.png",))] = (
-            _nothing
-        )
-    original = Program(
-        "views original",
-        folder / "original",
-        "sphreg.views",
-        (".", "--out", "out.png"),
-        ("data.mdb", "viewID2quat.pkl"),
-        ("out.png",),
-    )
-    found[original] = partial(_original, original.root, main)
+        here = Program(f"views {part}", main, "sphreg.views", (reads[0], "--out", "out.png"), reads, ("out.png",), ())
+        found[here] = _nothing
+    reads = ("data.mdb", "viewID2quat.pkl")
+    root = folder / "original"
+    original = Program("views original", root, "sphreg.views", (".", "--out", "out.png"), reads, ("out.png",), ())
+    found[original] = partial(_original, root)
     return found
 
 
@@ -215,10 +207,9 @@ def archive_of_meshes() -> bytes:
 
 def _stopped(stage: Program, root: Path, event: str) -> None:
     """What a run leaves that is killed when it moves something to such a path for the second time, or the first."""
-    link(stage.root, root, {*stage.inputs(), "params.yaml"})
-    Child(
-        partial(_run_to, event, 2 if event == "checkpoint.pt" else 1, program(stage.module, *stage.arguments)), root
-    ).end(LIMIT_S)
+    stage.link(root)
+    call = program(stage.module, *stage.arguments)
+    Child(partial(_run_to, event, 2 if event == "checkpoint.pt" else 1, call), root).end(LIMIT_S)
     if not list(root.glob(".scratch/*/*")):
         raise RuntimeError(f"{stage.name} ended before it was killed")
     for out in stage.outs:
@@ -259,10 +250,9 @@ def images() -> dict[str, Image.Image]:
     }
 
 
-def _original(root: Path, main: Path) -> None:
+def _original(root: Path) -> None:
     """A dataset as the authors of the paper published it."""
     root.mkdir()
-    (root / "params.yaml").write_text("")
     keys = [f"chair_0001.v{number:03d}" for number in range(1, 5)]
     pictures = []
     for key in keys:

@@ -9,6 +9,9 @@ from benchmarks.faults.allowed import ALLOWED
 from benchmarks.faults.findings import GOOD, Finding, Outcome
 from benchmarks.rounds import machine
 
+CLOCKS = {
+    "log.csv": "Its columns `images_per_s` and `threads` tell of the machine and the moment, and are not compared."
+}
 MOST = 200  # faults that are listed
 PARTS = {
     "kills": "Killed at any moment, and run again",
@@ -18,22 +21,23 @@ PARTS = {
 }
 
 
-def page(findings: Sequence[Finding], command: Sequence[str], seed: int) -> str:
+def page(findings: Sequence[Finding], command: Sequence[str], seed: int, notes: Sequence[str] = ()) -> str:
     """The page in Markdown.
 
     Args:
         findings: of all parts.
         command: that made it.
         seed: of all that is drawn.
+        notes: what else is to be said.
     """
     parts = [
         f"`{shlex.join(command)}` on {machine()}; {date.today():%Y-%m-%d}.",
         "Each case ends in one of: the `same` bytes as without the fault; a `sentence` that says why, and status 1; "
         "other bytes that are `allowed`, for the reasons below. The last five are faults.",
         *(_table(title, [each for each in findings if each.part == part]) for part, title in PARTS.items()),
+        *notes,
         "What may differ without a word, by program, input and damage:",
-        "\n".join(f"- `{pattern}`: {why}" for pattern, why in ALLOWED.items()),
-        "- `log.csv`: the columns `images_per_s` and `threads`, which tell of the machine, are not compared.",
+        "\n".join(f"- `{pattern}`: {why}" for pattern, why in (ALLOWED | CLOCKS).items()),
     ]
     if alike := list(distinct(findings)):
         parts.append(f"Faults, one of each kind{f', {MOST} of {len(alike)} kinds' if len(alike) > MOST else ''}:")

@@ -23,7 +23,7 @@ from benchmarks.faults.children import Child
 from benchmarks.faults.findings import Finding, Outcome, judge
 from benchmarks.faults.inputs import archive_of_meshes, reference
 from benchmarks.faults.kills import address, duration, end, start_dvc
-from benchmarks.faults.project import LIMIT_S, Program, clone, link
+from benchmarks.faults.project import LIMIT_S, Program, clone
 from sphreg.download import fetch
 from sphreg.errors import UserError
 
@@ -73,7 +73,7 @@ def run(case: Pair, stages: list[Program], seed: int, scratch: Path) -> list[Fin
             case "two experiments":
                 judged = _experiments([by_name["render"], by_name["pack"]], Path(name))
             case "one that outlived dvc":
-                judged = _outlived(by_name["render"], rng, Path(name), scratch)
+                judged = _outlived(by_name["render"], rng, Path(name))
             case _:
                 judged = _twice(by_name[case.kind.removeprefix("two ")], rng, Path(name), scratch)
     outcome, said = max(judged, key=lambda pair: list(Outcome).index(pair[0]))
@@ -87,10 +87,9 @@ def _twice(stage: Program, rng: np.random.Generator, folder: Path, scratch: Path
     right = reference(stage, scratch)
     started: list[tuple[Program, Child]] = []
     for number in range(2):
-        copy = replace(stage, root=folder / str(number))
-        link(stage.root, copy.root, {*stage.inputs(), "params.yaml"})
+        copy = stage.link(folder / str(number))
         if started:
-            started[0][1].wait(float(rng.random()) * 0.7 * duration(stage, False, scratch))
+            started[0][1].wait(float(rng.choice([0, rng.random()])) * duration(stage, False))
         started.append((copy, copy.start(DVC_ROOT=str(folder))))
     ended = [child.end(LIMIT_S) for _, child in started]
     return [judge(each, copy.result() == right) for each, (copy, _) in zip(ended, started, strict=True)]
@@ -136,15 +135,16 @@ def _fetch(url: str, downloads: Path, target: Path) -> None:
         raise SystemExit(str(error)) from None
 
 
-def _outlived(stage: Program, rng: np.random.Generator, folder: Path, scratch: Path) -> list[tuple[Outcome, str]]:
+def _outlived(stage: Program, rng: np.random.Generator, folder: Path) -> list[tuple[Outcome, str]]:
     """A stage that lives on after its `dvc` was killed, and a second `dvc repro`."""
     copy = replace(stage, root=folder / "project")
     shutil.copytree(stage.root, copy.root, symlinks=True)
     command = "repro", "--force", "--single-item", address(stage)
     first = start_dvc(copy.root, *command)
     living = _started(first, stage.module)
-    psutil.wait_procs(living, float(rng.random()) * duration(stage, False, scratch))
+    psutil.wait_procs(living, float(rng.random()) * duration(stage, False))
     os.kill(first.pid, signal.SIGKILL)
+    first.wait()
     second = end(start_dvc(copy.root, *command))
     psutil.wait_procs(living, LIMIT_S)
     end(first)

@@ -7,8 +7,9 @@ import os
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ SETTINGS: dict[str, Any] = {
     "execution": {"workers": 1, "scheduler": None},
 }
 CLOCKS = "images_per_s", "threads"  # columns of log.csv that tell of the machine and the moment
+DURATIONS: dict[str, float] = {}  # in seconds, of the stages that ran here
 IDENTITY = {f"GIT_{who}_{what}": "faults@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -40,8 +42,9 @@ class Program:
         name: as DVC calls a stage.
         root: the folder where it runs.
         module: for `python -m`.
-        reads: files and folders, relative to `root`; what it reads beside params.yaml.
+        reads: files and folders, relative to `root`.
         outs: files and folders that it writes.
+        beside: what else it reads, which other programs are given broken.
     """
 
     name: str
@@ -50,13 +53,14 @@ class Program:
     arguments: tuple[str, ...]
     reads: tuple[str, ...]
     outs: tuple[str, ...]
+    beside: tuple[str, ...] = ("params.yaml",)
 
-    def start(self, folder: Path | None = None, **variables: str) -> Child:
-        """Run it in a folder, or in its own."""
-        return Child(program(self.module, *self.arguments), folder or self.root, variables)
+    def start(self, **variables: str) -> Child:
+        """Run it."""
+        return Child(program(self.module, *self.arguments), self.root, variables)
 
     def run(self) -> None:
-        """Run it in its own folder, as what is not broken runs.
+        """Run it to its end.
 
         Raises:
             RuntimeError: it fails all the same.
@@ -69,9 +73,19 @@ class Program:
         """All files that it reads."""
         return files(self.root, self.reads)
 
-    def result(self, folder: Path | None = None) -> dict[str, str]:
+    def link(self, folder: Path) -> "Program":
+        """The same in another folder, where all files that it reads get a second name.
+
+        What breaks one there replaces it, so that the first stays whole.
+        """
+        for name in files(self.root, {*self.reads, *self.beside}):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            os.link(self.root / name, folder / name)
+        return replace(self, root=folder)
+
+    def result(self) -> dict[str, str]:
         """The checksums of what it wrote."""
-        return digests(folder or self.root, self.outs)
+        return digests(self.root, self.outs)
 
 
 def clone(folder: Path, settings: Mapping[str, Any] = SETTINGS) -> None:
@@ -109,6 +123,7 @@ def stages(folder: Path) -> list[Program]:
             reads, outs = (
                 [os.path.relpath(item.fs_path, folder) for item in items] for items in (stage.deps, stage.outs)
             )
+            reads += ["data/own"] if stage.name == "check" else []  # it sees that the folder is there
             data = tuple(path for path in reads if not path.startswith(("sphreg", "stages")))
             found.append(Program(stage.name, folder, module, tuple(arguments), data, tuple(outs)))
     return found
@@ -123,7 +138,9 @@ def build(stages: Iterable[Program], paths: Iterable[str]) -> None:
             needed |= set(stage.reads)
     for stage in reversed(chosen):
         if not all((stage.root / out).exists() for out in stage.outs):
+            begun = time.monotonic()
             stage.run()
+            DURATIONS[stage.name] = time.monotonic() - begun
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -150,10 +167,3 @@ def _content(path: Path) -> bytes:
         return content
     rows = list(csv.DictReader(io.StringIO(content.decode(errors="replace"))))
     return repr([{name: row[name] for name in row if name not in CLOCKS} for row in rows]).encode()
-
-
-def link(source: Path, target: Path, names: Iterable[str]) -> None:
-    """Give files a second name, in another folder. What breaks one replaces it, so that the first stays whole."""
-    for name in names:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        os.link(source / name, target / name)
