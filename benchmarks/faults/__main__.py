@@ -18,7 +18,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from fnmatch import fnmatchcase
 from functools import cached_property, partial
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (%(default)s)")
     parser.add_argument("--minutes", type=float, default=1.0, help="for each part, and for each reader (%(default)g)")
     parser.add_argument("--only", type=_parts, default=PARTS, help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--case", default="*", help="cases of this name; * and ? stand for others")
+    parser.add_argument("--case", nargs="+", default=["*"], help="cases of these names; * and ? stand for others")
     parser.add_argument("--out", type=Path, help="a page to write")
     parser.add_argument(
         "--kept", type=Path, default=Path(".scratch/faults"), help="for files that broke a reader (%(default)s)"
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.out:
         write_whole(arguments.out, text.encode())
     if not findings:
-        parser.error(f"--case is {arguments.case!r}, which is the name of no case")
+        parser.error(f"--case is {', '.join(arguments.case)}, allowed: names of cases in {','.join(arguments.only)}")
     return int(bool(faulty(findings)))
 
 
@@ -85,13 +85,13 @@ class Campaign:
     Args:
         seed: of all that is drawn.
         seconds: for each part, and for each reader.
-        case: a pattern of names.
+        names: of cases, as patterns.
         folder: for the project and its copies.
         kept: a folder for files that broke a reader.
     """
 
-    def __init__(self, seed: int, seconds: float, case: str, folder: Path, kept: Path) -> None:
-        self.seed, self.seconds, self.case, self.folder, self.kept = seed, seconds, case, folder, kept
+    def __init__(self, seed: int, seconds: float, names: Sequence[str], folder: Path, kept: Path) -> None:
+        self.seed, self.seconds, self.names, self.folder, self.kept = seed, seconds, names, folder, kept
         self.notes: list[str] = []
         self.project, self.scratch = folder / "project", folder / "scratch"
 
@@ -113,42 +113,50 @@ class Campaign:
         clone(self.project)
         return stages(self.project)
 
+    def _asked(self, name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self.names)
+
+    def _asked_of(self, group: str) -> bool:
+        """Whether any case of it may be, whose name begins with it."""
+        return any(fnmatchcase(group, pattern.partition(":")[0]) for pattern in self.names)
+
     def _kills(self) -> Iterator[Case]:
-        wanted = [stage for stage in self.stages if fnmatchcase(stage.name, self.case.partition(":")[0])]
+        wanted = [stage for stage in self.stages if self._asked_of(stage.name)]
         build(self.stages, [out for stage in wanted for out in stage.outs])
         for case in kills.cases(wanted, self.seed):
-            if fnmatchcase(case.name, self.case):
+            if self._asked(case.name):
                 yield partial(kills.run, case, self.seed, self.scratch)
 
     def _pairs(self) -> Iterator[Case]:
-        build(self.stages, [out for stage in self.stages if stage.name in pairs.NEEDED for out in stage.outs])
+        needed = {name for kind, names in pairs.KINDS.items() if self._asked_of(kind) for name in names}
+        build(self.stages, [out for stage in self.stages if stage.name in needed for out in stage.outs])
         for case in pairs.cases():
-            if fnmatchcase(case.name, self.case):
+            if self._asked(case.name):
                 yield partial(pairs.run, case, self.stages, self.seed, self.scratch)
 
     def _inputs(self) -> Iterator[Case]:
         prepare = inputs.programs(self.stages, self.folder)
-        chosen = [each for each in prepare if fnmatchcase(each.name, self.case.partition(":")[0])]
+        chosen = [each for each in prepare if self._asked_of(each.name)]
         build(self.stages, [path for each in chosen for path in (*each.reads, *each.beside)])
         for each in chosen:
             prepare[each]()
-        cases = [case for case in inputs.cases(chosen) if fnmatchcase(case.name, self.case)]
+        cases = [case for case in inputs.cases(chosen) if self._asked(case.name)]
         self.notes.append(
-            f"There are {len(cases):,} cases of inputs; a run takes as many, drawn at random, as time lets it."
+            f"Inputs have {len(cases):,} cases; a run takes as many, drawn at random, as its time allows."
         )
-        read = {each.root: each.reads for each in chosen}
-        before = {root: digests(root, paths) for root, paths in read.items()}
+        before = [digests(each.root, each.reads) for each in chosen]
         for place in np.random.default_rng(self.seed).permutation(len(cases)):
             yield partial(inputs.run, cases[place], self.seed, self.scratch)
-        if before != {root: digests(root, paths) for root, paths in read.items()}:
+        if before != [digests(each.root, each.reads) for each in chosen]:
             raise RuntimeError("a program has changed what it reads")
 
     def _fuzz(self) -> Iterator[Case]:
-        name, _, number = self.case.partition(":")
-        only = int(number) if number.isdigit() else None
         for reader in fuzz.READERS:
-            if fnmatchcase(reader, name):
-                yield partial(fuzz.run, reader, self.seed, self.seconds, self.kept, only)
+            for name in self.names:
+                pattern, _, number = name.partition(":")
+                if fnmatchcase(reader, pattern):
+                    only = int(number) if number.isdigit() else None
+                    yield partial(fuzz.run, reader, self.seed, self.seconds, self.kept, only)
 
 
 def spread(calls: Iterator[Case], seconds: float) -> Iterator[Finding]:

@@ -17,8 +17,11 @@ from pathlib import Path
 from resource import RLIMIT_AS, RLIMIT_DATA, setrlimit
 from typing import Any
 
+import torch
+
 FORK = multiprocessing.get_context("fork")
 LIBRARIES = "accelerate", "lmdb", "matplotlib.figure", "numba", "pandas", "scipy.stats", "torchvision", "trimesh"
+ALONE = {"OMP_NUM_THREADS": "1"}  # which leads to the same bytes each time, and lets several work beside each other
 LIMITS = {RLIMIT_AS: "VmSize", RLIMIT_DATA: "VmData"}  # and what the kernel calls them
 
 
@@ -77,11 +80,13 @@ class Child:
 def _run(call: Callable[[], Any], folder: Path, variables: Mapping[str, str], said: int) -> None:
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
-    os.dup2(said, 1)
-    os.dup2(said, 2)
+    for number, name in (1, "stdout"), (2, "stderr"):
+        os.dup2(said, number)
+        setattr(sys, name, os.fdopen(number, "w", buffering=1, closefd=False))  # as those of a test are no files
     os.chdir(folder)
     os.environ.pop("DVC_ROOT", None)
-    os.environ |= variables
+    os.environ |= ALONE | variables
+    torch.set_num_threads(1)
     call()
 
 

@@ -145,7 +145,7 @@ def programs(stages: list[Program], folder: Path) -> dict[Program, Callable[[], 
         model = f"models/sexp/{task}"
         category = ("--category", "chair") if task == "rotation" else ()
         for image in images():
-            arguments = (model, f"images/{image}", "--out", "out", *category)
+            arguments = (model, f"images/{image}", "--out", "out", "--device", "cpu", *category)
             reads = (f"images/{image}", *((model,) if image == "grey.png" else ()))
             here = Program(f"predict {task}", main, "sphreg.predict", arguments, reads, ("out",), (model,))
             found[here] = partial(_images, main)

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.faults.children import Ended
+from benchmarks.faults.children import ALONE, Ended
 from benchmarks.faults.findings import Finding, Outcome, judge
-from benchmarks.faults.project import DURATIONS, IDENTITY, LIMIT_S, Program, digests
+from benchmarks.faults.project import DURATIONS, IDENTITY, LIMIT_S, ROOT, Program, digests
 
 SIGNALS = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
 ROUNDS = 1000  # more than there is time for
@@ -64,7 +64,8 @@ def cases(stages: Sequence[Program], seed: int) -> Iterator[Kill]:
         for place, (stage, each) in enumerate(by_hand):
             yield Kill(stage, False, each, number)
             if place % HAND == 0:
-                yield Kill(by_dvc[place // HAND][0], True, by_dvc[place // HAND][1], number)
+                stage, each = by_dvc[place // HAND]
+                yield Kill(stage, True, each, number)
 
 
 def run(case: Kill, seed: int, scratch: Path) -> list[Finding]:
@@ -81,7 +82,7 @@ def run(case: Kill, seed: int, scratch: Path) -> list[Finding]:
         second = start(stage, None, LIMIT_S)
         found = _all(folder)
     where = f"after {after:.2f} s"
-    if case.signal is signal.SIGINT and _is_ours(first.said):
+    if case.signal is signal.SIGINT and _is_ours(first.said, folder):
         return [Finding("kills", case.group, case.name, Outcome.TRACEBACK, f"{where}: {first.said.splitlines()[-1]}")]
     outcome, said = judge(second, found == expected)
     if outcome is Outcome.SENTENCE:  # a run that nobody disturbs has no reason to end
@@ -90,9 +91,10 @@ def run(case: Kill, seed: int, scratch: Path) -> list[Finding]:
     return [Finding("kills", case.group, case.name, outcome, f"{where}: {', '.join(differ[:5]) or said}")]
 
 
-def _is_ours(said: str) -> bool:
-    """Whether there is a traceback through a stage, and not only through DVC."""
-    return "Traceback (most recent call last)" in said and ("/stages/" in said or "/sphreg/" in said)
+def _is_ours(said: str, folder: Path) -> bool:
+    """Whether there is a traceback through a stage, and not only through DVC or this program."""
+    ours = (f'File "{root / name}' for root in (ROOT, folder) for name in ("sphreg", "stages"))
+    return "Traceback (most recent call last)" in said and any(file in said for file in ours)
 
 
 def _all(folder: Path) -> dict[str, str]:
@@ -148,10 +150,14 @@ def address(stage: Program) -> str:
 
 def start_dvc(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """A command of DVC, with its processes in a group of their own."""
-    variables = IDENTITY | {
-        "DVC_NO_ANALYTICS": "1",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
+    variables = (
+        ALONE
+        | IDENTITY
+        | {
+            "DVC_NO_ANALYTICS": "1",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+    )
     return subprocess.Popen(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=folder,
