@@ -59,7 +59,7 @@ def cases(programs: Iterable[Program]) -> Iterator[Broken]:
     """Each input of each program in each way."""
     for each in programs:
         for group, files in _groups(each.inputs()).items():
-            signed = any((each.root / file).with_name(checksums.NAME).is_file() for file in files)
+            signed = all(_sums(each.root, file) for file in files)
             for way in damages(group):
                 if group != "params.yaml" or each.name == "check" or way in SETTINGS_ALONE:
                     yield Broken(each, group, tuple(files), way)
@@ -90,7 +90,7 @@ def run(case: Broken, seed: int, scratch: Path) -> list[Finding]:
         copy = each.link(Path(folder))
         damage(copy.root / file, name, rng, near, far)
         if case.damage.endswith(SIGNED):
-            _sign(copy.root / file)
+            _sign(copy.root, file)
         ended = copy.start().end(LIMIT_S)
         outcome, said = judge(ended, copy.result() == reference(each, scratch))
     if outcome is Outcome.SILENT and allowed(case.name):
@@ -98,17 +98,21 @@ def run(case: Broken, seed: int, scratch: Path) -> list[Finding]:
     return [Finding("inputs", each.name, case.name, outcome, f"{file}: {said}".replace(folder, ""))]
 
 
-def _sign(path: Path) -> None:
+def _sums(root: Path, file: str) -> Path | None:
+    """The checksums that a file has a line in."""
+    folders = [root / folder for folder in Path(file).parents]
+    return next((folder / checksums.NAME for folder in folders if (folder / checksums.NAME).is_file()), None)
+
+
+def _sign(root: Path, file: str) -> None:
     """Make the checksum of a file anew."""
-    sums = path.with_name(checksums.NAME)
-    lines = sums.read_text().splitlines()
-    sums.unlink()
-    sums.write_text(
-        "".join(
-            f"{checksums.digest(path) if name == path.name else old}  {name}\n"
-            for old, name in (line.split("  ", 1) for line in lines)
-        )
-    )
+    sums = _sums(root, file)
+    assert sums
+    name = (root / file).relative_to(sums.parent).as_posix()
+    lines = [line.split("  ", 1) for line in sums.read_text().splitlines()]
+    sums.unlink()  # as it has other names
+    new = checksums.digest(root / file)
+    sums.write_text("".join(f"{new if each == name else old}  {each}\n" for old, each in lines))
 
 
 @cache
