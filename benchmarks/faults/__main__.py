@@ -103,7 +103,7 @@ class Campaign:
         for finding in spread(calls, math.inf if part == "fuzz" else self.seconds):
             found.append(finding)
             if finding.outcome not in GOOD:
-                print(f"{finding.outcome.value}: {finding.case}: {finding.said}", flush=True)
+                print(f"{finding.outcome.value}: {finding.case}: {' '.join(finding.said.split())}", flush=True)
         return found
 
     @cached_property

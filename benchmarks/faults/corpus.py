@@ -3,16 +3,21 @@
 import io
 import pickle
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 import trimesh
 import yaml
 from PIL import Image
 
 from benchmarks.faults.inputs import archive_of_meshes, images
 from benchmarks.faults.project import ROOT
+from benchmarks.report import make
+from sphreg import checksums
 from sphreg.furniture import furniture
+from sphreg.render.png import png
 from sphreg.render.shards import encode_shard
 
 
@@ -118,9 +123,11 @@ def pickles() -> list[bytes]:
 
 
 def shards() -> list[bytes]:
-    """With two views."""
-    views = {f"v{number:03d}": bytes(range(64)) for number in (1, 2)}
-    return [encode_shard(views, {"v001": b"normals"}, np.array([[0.5, 0.5, 0.5, 0.5], [0, 0, 0, 1.0]]))]
+    """Of two views of eight pixels, the first of which has normals."""
+    encode = partial(simplejpeg.encode_jpeg, colorspace="GRAY", colorsubsampling="Gray")
+    views = {f"v{number:03d}": encode(np.full((8, 8, 1), 90 * number, np.uint8)) for number in (1, 2)}
+    normals = {"v001": png(np.full((8, 8, 3), 127, np.uint8))}
+    return [encode_shard(views, normals, np.array([[0.5, 0.5, 0.5, 0.5], [0, 0, 0, 1.0]]))]
 
 
 def weights(folder: Path) -> list[bytes]:
@@ -149,9 +156,13 @@ def settings() -> list[bytes]:
     return [text.encode(), yaml.safe_dump(yaml.safe_load(text), sort_keys=False).encode()]
 
 
-def pixels() -> list[bytes]:
-    """What `evaluate` writes of normals by mesh."""
-    content = io.BytesIO()
-    names = {"category": np.array(["chair", "chair"]), "mesh": np.array(["chair_0004", "chair_0005"])}
-    np.savez_compressed(content, **names, pixels=np.ones((2, 3600), np.uint32))
-    return [content.getvalue()]
+def made(file: str) -> Callable[[Path], list[bytes]]:
+    """A file of a packed test set, its meshes and the results on it, which are made in a folder."""
+
+    def sound(folder: Path) -> list[bytes]:
+        make(folder, ["chair", "table"], 3, 2, 16, 2, ("sexp",), (0,), ("rotation", "viewpoint", "normals"))
+        for sums in folder.glob(f"results/**/{checksums.NAME}"):  # or no change would come past them
+            sums.unlink()
+        return [(folder / file).read_bytes()]
+
+    return sound

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import re
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from benchmarks.faults.readers import READERS, Reader
 from sphreg.errors import UserError
 
 SECONDS = 10
+LIMIT_S = 60  # to make the sound files
+KEPT = 20  # files of a reader that show a fault
 MORE = 2**30  # bytes that a reader may take
 WORDS = (
     "nan",
@@ -88,33 +91,27 @@ def run(name: str, seed: int, seconds: float, kept: Path, only: int | None = Non
         kept: the folder.
         only: the number of a file that is to be repeated, and no other.
     """
-    end = time.monotonic() + seconds
+    left = FORK.Value("d", seconds, lock=False)
     counts = FORK.Array("q", len(Outcome), lock=False)
     number = FORK.Value("q", -1 if only is None else only - 1, lock=False)
     faults: list[Finding] = []
-    with TemporaryDirectory() as folder:
-        while only is None or number.value < only:
-            start = number.value + 1
-            ended = Child(partial(_read_all, name, seed, end, Path(folder), counts, number, only), Path(folder)).end(
-                end - time.monotonic() + 30
-            )
+    while only is None or number.value < only:
+        start = number.value + 1
+        with TemporaryDirectory() as folder:
+            call = partial(_read_all, name, seed, left, kept, Path(folder), counts, number, only)
+            ended = Child(call, Path(folder)).end(left.value + LIMIT_S)
             for line in ended.said.splitlines():
                 if line.startswith("FAULT "):
                     where, outcome, said = json.loads(line.removeprefix("FAULT "))
                     faults.append(Finding("fuzz", name, f"{name}:{where}", Outcome(outcome), said))
             if ended.status == 0:
                 break
-            if number.value < start and ended.status is not None and ended.status > 0:
-                raise RuntimeError(f"the files for {name} cannot be made:\n{ended.said}")
+            if number.value < start:
+                raise RuntimeError(f"the files for {name} cannot be made, status {ended.status}:\n{ended.said}")
             outcome = Outcome.HANG if ended.status in (None, -signal.SIGALRM) else Outcome.CRASH
             last = (ended.said.splitlines() or [""])[-1]
-            faults.append(Finding("fuzz", name, f"{name}:{number.value}", outcome, f"status {ended.status} {last}"))
-        for fault in faults[:20]:
-            kept.mkdir(parents=True, exist_ok=True)
-            where = int(fault.case.rpartition(":")[2])
-            (kept / f"{name}-{where}-{READERS[name].file}").write_bytes(
-                _content(READERS[name].corpus(Path(folder)), seed, where)
-            )
+            faults.append(Finding("fuzz", name, f"{name}:{number.value}", outcome, f"status {ended.status}: {last}"))
+            _keep(Path(folder), name, number.value, kept)
     good = [
         Finding("fuzz", name, name, outcome, count=counts[place])
         for place, outcome in enumerate(Outcome)
@@ -123,23 +120,36 @@ def run(name: str, seed: int, seconds: float, kept: Path, only: int | None = Non
     return good + faults
 
 
+def _keep(folder: Path, name: str, number: int, kept: Path) -> None:
+    """Keep the file that was read last, unless there are many of its reader."""
+    kept.mkdir(parents=True, exist_ok=True)
+    if len(list(kept.glob(f"{name}-*"))) < KEPT:
+        file = folder / READERS[name].file
+        shutil.copy(file, kept / f"{name}-{number}-{file.name}")
+
+
 def _content(files: list[bytes], seed: int, number: int) -> bytes:
     rng = np.random.default_rng([seed, number])
     sound, other = (files[int(rng.integers(len(files)))] for _ in range(2))
     return mutate(sound, other, rng)
 
 
-def _read_all(name: str, seed: int, end: float, folder: Path, counts: Any, number: Any, only: int | None) -> None:
+def _read_all(
+    name: str, seed: int, left: Any, kept: Path, folder: Path, counts: Any, number: Any, only: int | None
+) -> None:
     reader = READERS[name]
     files = reader.corpus(folder)
     sound = set()
     for file in files:
         (folder / reader.file).write_bytes(file)
-        sound.add(_attempt(reader, folder / reader.file)[1])
+        outcome, said = _attempt(reader, folder / reader.file)
+        if outcome is Outcome.ALLOWED:
+            sound.add(said)
+    if not sound:
+        raise RuntimeError(f"a sound file is refused: {said}")
     limit_memory(RLIMIT_AS, MORE)
-    for place in itertools.count(number.value + 1):
-        if time.monotonic() > end or (only is not None and place > only):
-            return
+    for place in itertools.count(number.value + 1) if only is None else [only]:
+        begun = time.monotonic()
         content = _content(files, seed, place)
         (folder / reader.file).unlink(missing_ok=True)
         (folder / reader.file).write_bytes(content)
@@ -151,7 +161,11 @@ def _read_all(name: str, seed: int, end: float, folder: Path, counts: Any, numbe
             outcome = Outcome.SAME
         counts[list(Outcome).index(outcome)] += 1
         if outcome not in GOOD:
+            _keep(folder, name, place, kept)
             print("FAULT", json.dumps([place, outcome.value, said]), flush=True)
+        left.value -= time.monotonic() - begun
+        if left.value < 0:
+            return
 
 
 def _attempt(reader: Reader, path: Path) -> tuple[Outcome, str]:

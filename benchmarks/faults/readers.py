@@ -14,6 +14,7 @@ from sphreg.predict.images import square
 from sphreg.reading import TEXT, Column, read_table
 from sphreg.render.shards import ROTATIONS, read_index, read_shard
 from sphreg.results import read_errors, read_histogram, read_log, read_pixels
+from sphreg.summary import read_scores
 from sphreg.views.original import read_quaternions
 
 
@@ -32,7 +33,7 @@ class Reader:
     read: Callable[[Path], Any]
 
 
-def _table(path: Path) -> Any:
+def _views(path: Path) -> Any:
     columns = {"key": TEXT, "category": TEXT, "mesh": TEXT} | dict.fromkeys(
         ("qw", "qx", "qy", "qz"), Column(float, -1, 1)
     )
@@ -52,10 +53,6 @@ def _weights(path: Path) -> Any:
     ]
 
 
-def _csv(head: str, *rows: str) -> Callable[[Path], list[bytes]]:
-    return lambda folder: ["\n".join([head, *rows, ""]).encode()]
-
-
 def _checkpoints(folder: Path) -> list[bytes]:
     checkpoint.save(folder / "made.pt", {"done": 3, "log": [{"epoch": 1.0}]})
     return [(folder / "made.pt").read_bytes()]
@@ -65,41 +62,25 @@ def _mesh(kind: str) -> Reader:
     return Reader(lambda folder: corpus.meshes(kind), f"mesh.{kind}", lambda path: parse_mesh(path.read_bytes(), kind))
 
 
-VIEWS = _csv(
-    "key,category,mesh,qw,qx,qy,qz,azimuth_deg,elevation_deg,tilt_deg",
-    "chair_0001.v001,chair,chair_0001,0.5,0.5,0.5,0.5,90.0,0.0,-90.0",
-    "chair_0001.v002,chair,chair_0001,1.0,0.0,0.0,0.0,0.0,-90.0,0.0",
-)
-ERRORS = _csv(
-    "key,category,mesh,true_w,true_x,error_deg",
-    "chair_0001.v001,chair,chair_0001,0.5,0.5,12.5",
-    "chair_0001.v002,chair,chair_0001,1.0,0.0,170.25",
-)
-LOG = _csv(
-    "epoch,lr,loss,absolute,signs,grad_norm,grad_norm_cv,validation_median_deg,images_per_s,threads",
-    "1,0.003,1.5,0.5,1.0,0.3,0.1,120.5,100.0,1.0",
-    "2,1e-8,1.25,0.5,0.75,0.25,0.1,119.5,101.0,1.0",
-)
-INDEX = _csv(
-    "mesh,category,split,path,vertices,faces,source,problem",
-    "chair_0001,chair,train,chair/train/chair_0001.off,24,36,chair_0001,",
-    "chair_0002,chair,test,chair/test/chair_0002.off,24,36,chair_0002,",
-)
+def _result(task: str, name: str, read: Callable[[Path], Any]) -> Reader:
+    """Of what `evaluate` writes."""
+    file = f"results/0/0/{task}/{name}"
+    return Reader(corpus.made(file), file, lambda path: read(path.parent))
+
+
 READERS: dict[str, Reader] = {
     **{kind: _mesh(kind) for kind in ("off", "obj", "ply", "stl", "glb")},
     "images": Reader(lambda folder: corpus.pictures(), "image", lambda path: square(str(path), 16)),
     "pickles": Reader(lambda folder: corpus.pickles(), "viewID2quat.pkl", read_quaternions),
     "archives": Reader(lambda folder: corpus.archives(), "archive.zip", _archive),
-    "tables": Reader(VIEWS, "test.csv", _table),
-    "index": Reader(INDEX, "index.csv", lambda path: read_index(path.parent)),
-    "errors": Reader(ERRORS, "errors.csv", lambda path: read_errors(path.parent).to_csv()),
-    "histograms": Reader(
-        _csv("category,bin,pixels", "chair,1200,3", "toilet,17999,1"),
-        "histogram.csv",
-        lambda path: read_histogram(path.parent).to_csv(),
-    ),
-    "logs": Reader(LOG, "log.csv", lambda path: read_log(path.parent).to_csv()),
-    "pixels": Reader(lambda folder: corpus.pixels(), "meshes.npz", lambda path: read_pixels(path.parent)),
+    "index": Reader(corpus.made("meshes/index.csv"), "meshes/index.csv", lambda path: read_index(path.parent)),
+    "views": Reader(corpus.made("so3/test.csv"), "so3/test.csv", _views),
+    "errors": _result("rotation", "errors.csv", lambda folder: read_errors(folder).to_csv()),
+    "angles": _result("viewpoint", "errors.csv", lambda folder: read_errors(folder).to_csv()),
+    "scores": _result("rotation", "metrics.json", lambda folder: read_scores(folder.parent)),
+    "logs": _result("rotation", "log.csv", lambda folder: read_log(folder).to_csv()),
+    "histograms": _result("normals", "histogram.csv", lambda folder: read_histogram(folder).to_csv()),
+    "pixels": _result("normals", "meshes.npz", read_pixels),
     "shards": Reader(
         lambda folder: corpus.shards(), "shard", lambda path: read_shard(path, [ROTATIONS, "v001.jpg", "v001.png"])
     ),
