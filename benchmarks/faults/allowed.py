@@ -9,6 +9,8 @@ ALLOWED = {
     "predict *:*.???:flip*": "Other pixels are another image; of most formats no checksum is kept or looked at.",
     "predict *:*.???:zeros": "The same.",
     "predict *:*.???:swapped*": "Another image is an image.",
+    "views test*:test.csv:missing": "The viewer shows views without their table, too.",
+    "views test*:test.csv:dangling": "The same.",
     "views original:*": "The original dataset came without checksums.",
 }
 

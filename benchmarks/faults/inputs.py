@@ -30,6 +30,7 @@ from sphreg.furniture import furniture
 from sphreg.views import write_views
 
 SIGNED = "+sums"  # the checksums are made anew after the damage
+FOLDERS = "data", "models", "results", "own", "images", ".scratch"  # where other files of a kind are
 UNREAD = "*@*-direct", "*@viewpoint-*"  # stages that read as their twins do
 SETTINGS_ALONE = ("missing", "emptied", "half", "folder", "dangling", "doubled")  # what is done to them beside `check`
 
@@ -80,16 +81,19 @@ def _groups(paths: list[str]) -> dict[str, list[str]]:
 
 def run(case: Broken, seed: int, scratch: Path) -> list[Finding]:
     """What becomes of it."""
-    each, name = case.program, case.damage.removesuffix(SIGNED)
+    each, way = case.program, case.damage.removesuffix(SIGNED)
     rng = np.random.default_rng([seed, *case.name.encode()])
     file = str(rng.choice(case.files))
-    suffix = Path(file).suffix
-    near = sorted((each.root / file).parent.glob(f"*{suffix}"))
-    far = sorted(path for folder in ("data", "models", "results") for path in each.root.glob(f"{folder}/**/*{suffix}"))
-    far.sort(key=lambda path: path.name != Path(file).name)
+    name, suffix = Path(file).name, Path(file).suffix
+    others = [
+        path for part in FOLDERS for path in sorted(each.root.glob(f"{part}/**/*{suffix or name}")) if path.is_file()
+    ]
+    others.sort(key=lambda path: path.name != name)  # those of its name first
+    near = [path for path in others if path.parent == (each.root / file).parent]
+    far = [path for path in others if path not in near]
     with TemporaryDirectory(dir=scratch) as folder:
         copy = each.link(Path(folder))
-        damage(copy.root / file, name, rng, near, far)
+        damage(copy.root / file, way, rng, near, far)
         if case.damage.endswith(SIGNED):
             _sign(copy.root, file)
         ended = copy.start().end(LIMIT_S)
