@@ -1,0 +1,1 @@
+"""What becomes of broken runs and broken files: `python -m benchmarks.faults`."""
