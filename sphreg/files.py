@@ -41,39 +41,41 @@ def write_whole(path: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
-def replace(old: Path, new: Path) -> None:
-    """Put what is in the folder `new` in the place of the folder `old`. `new` stays, for the caller to remove.
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder to write to, which takes the place of the folder `path` at the end.
 
-    Files are linked, or copied where the disk has no hard links or is another one. A kill leaves the one or the other
-    at `old`, or neither, and `new` in each case. What an earlier kill left beside `old` is removed.
+    A kill leaves the old one or the new one at `path`, or for a moment neither. What it leaves beside `path` is removed
+    the next time. Two processes may not do this at once; see `sphreg.locks.alone`.
 
     Raises:
-        UserError: it cannot be written. What was in `old` before is still there then.
+        UserError: it cannot be written. What was there before stays, and nothing else.
     """
-    partial, former = (old.with_name(f"{old.name}.{state}") for state in ("partial", "former"))
+    partial, former = (path.with_name(f"{path.name}.{state}") for state in ("partial", "former"))
     try:
         for left in (partial, former):
             if left.exists():
                 shutil.rmtree(left)
         partial.mkdir(parents=True)
-        for path in sorted(new.rglob("*")):  # folders before what is in them
-            target = partial / path.relative_to(new)
-            if path.is_dir():
-                target.mkdir()
-            else:
-                _link(path, target)
-        if old.exists():
-            old.rename(former)
-        partial.rename(old)
+        yield partial
+        if path.exists():
+            path.rename(former)
+        partial.rename(path)
     except OSError as error:
-        raise UserError(f"{old}: it cannot be written ({error.strerror or error}).") from error
+        raise UserError(f"{path}: it cannot be written ({error.strerror or error}).") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(former, ignore_errors=True)
 
 
-def _link(path: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(path)
-    except OSError:
-        shutil.copy2(path, target)
+def link_files(old: Path, new: Path) -> None:
+    """Link all files of a folder, and of those in it, to another; copies where the disk takes no hard links."""
+    for path in sorted(old.rglob("*")):  # folders before what is in them
+        target = new / path.relative_to(old)
+        if path.is_dir():
+            target.mkdir()
+            continue
+        try:
+            target.hardlink_to(path)
+        except OSError:
+            shutil.copy2(path, target)

@@ -5,14 +5,12 @@ import hashlib
 import io
 import json
 import logging
-import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from tqdm import tqdm
@@ -22,11 +20,9 @@ from sphreg.checksums import digest, write_checksums
 from sphreg.config import Meshes
 from sphreg.download import fetch
 from sphreg.errors import UserError
-from sphreg.files import replace, write_whole
+from sphreg.files import whole_folder, write_whole
 from sphreg.formats import FORMATS, parse_mesh, read_mesh
-from sphreg.locks import alone
 from sphreg.meshes import Mesh, encode_normalised, normalise
-from sphreg.scratch import tidy
 
 SPLITS = ("train", "test")
 SUMMARIES = ("all", "macro", "macro_fifth")  # what tables of results call their rows over all categories
@@ -56,7 +52,7 @@ class Source:
     facts: dict[str, Any]
 
 
-def build(settings: Meshes, out: Path, scratch: Path, downloads: Path) -> None:
+def build(settings: Meshes, out: Path, downloads: Path) -> None:
     """Read, check and normalise all meshes of the source, and write them to `out`.
 
     Writes `CATEGORY/{train,test}/NAME.off`, `index.csv` with a row for each mesh of the source, `source.json`, and the
@@ -65,7 +61,6 @@ def build(settings: Meshes, out: Path, scratch: Path, downloads: Path) -> None:
     Args:
         settings: the section `meshes`.
         out: a new folder, or one that this function wrote before; it is replaced when all is done.
-        scratch: a folder for unfinished work, on the disk of `out`.
         downloads: a folder that keeps downloads from run to run.
 
     Raises:
@@ -76,17 +71,10 @@ def build(settings: Meshes, out: Path, scratch: Path, downloads: Path) -> None:
     if out.exists() and not (out / "index.csv").is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: it is there and is no dataset of meshes, so it is not replaced")
     try:
-        for folder in (out.parent, scratch):  # first, as it tells whether they can be made
-            folder.mkdir(parents=True, exist_ok=True)
+        out.parent.mkdir(parents=True, exist_ok=True)  # first, as it tells whether it can be made
         source = SOURCES[settings.source](settings, downloads)
-        work = scratch / uuid4().hex
-        with alone(work):
-            tidy(scratch, days=0.0)  # what killed runs left: none goes on with it
-            try:
-                _write_dataset(settings, source, work)
-                replace(out, work)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
+        with whole_folder(out) as work:
+            _write_dataset(settings, source, work)
     except OSError as error:
         reason = f"{error.strerror}: {error.filename}" if error.filename else error
         raise UserError(f"{out}: it cannot be written ({reason})") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 from sphreg.config import Params
 from sphreg.errors import UserError
 from sphreg.formats import FORMATS
+from sphreg.scratch import tidy
 from sphreg.sources import build
 from stages import SCRATCH, run
 
@@ -14,7 +15,8 @@ def main(params: Params, out: Path) -> None:
     """Write the meshes and their index to the folder OUT."""
     if params.meshes.source == "folder":
         _check_copy(Path(params.meshes.folder.path))
-    build(params.meshes, out, scratch=SCRATCH / "meshes", downloads=SCRATCH / "downloads")
+    tidy(SCRATCH / "meshes")  # of older versions, which worked there
+    build(params.meshes, out, SCRATCH / "downloads")
 
 
 def _check_copy(folder: Path) -> None:

@@ -59,7 +59,7 @@ def render(out: Path) -> None:
 
 
 def make(out: Path) -> None:
-    build(SOURCE, out, Path("scratch"), Path("downloads"))
+    build(SOURCE, out, Path("downloads"))
 
 
 def fork(stage: Callable[[Path], None], out: Path, kill_at: int = 0) -> int:

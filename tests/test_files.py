@@ -7,7 +7,12 @@ import shutil
 import pytest
 
 from sphreg.errors import UserError
-from sphreg.files import replace
+from sphreg.files import link_files, whole_folder
+
+
+def replace(old, new):
+    with whole_folder(old) as folder:
+        link_files(new, folder)
 
 
 def write(folder, text):

@@ -46,8 +46,7 @@ def made(tmp_path):
     """Builds a dataset and returns its folder."""
 
     def make(wanted, name="out"):
-        build(wanted, tmp_path / name, scratch=tmp_path / "scratch", downloads=tmp_path / "downloads")
-        assert list((tmp_path / "scratch").iterdir()) == []
+        build(wanted, tmp_path / name, tmp_path / "downloads")
         return tmp_path / name
 
     return make
@@ -150,7 +149,7 @@ def test_all_bad_files_are_named_at_once_and_nothing_is_written(made, own, tmp_p
         "sofa/train/gone.off: cannot be read: No such file or directory",
     ]
     assert not (tmp_path / "out").exists()
-    assert list((tmp_path / "scratch").iterdir()) == []
+    assert not (tmp_path / "out.partial").exists()
 
 
 def test_skipped_meshes_stand_in_the_index(made, own):
@@ -297,15 +296,6 @@ def test_all_files_have_their_checksums(made, own):
     known = read_checksums(out)
     assert known == {name: checksum for name, checksum in files(out).items() if name != "SHA256SUMS"}
     check(out, known)
-
-
-def test_what_killed_runs_left_is_removed(made, own, tmp_path, capsys):
-    own("chair/train/a.off", 1.0)
-    own("chair/test/b.off", 1.1)
-    for left in "tmpabcdef/meshes", "0123":
-        (tmp_path / "scratch" / left).mkdir(parents=True)
-    made(settings("folder", path=own.path))  # which sees that nothing is left
-    assert capsys.readouterr().err.count("Removing ") == 2
 
 
 def test_own_meshes_that_are_not_in_a_copy_of_the_repository(own, tmp_path, monkeypatch, capsys):

@@ -67,7 +67,7 @@ def write(setting: Setting, size: int, meshes: int, views: int) -> Path:
     few = Furniture(seed=0, train=meshes, test=max(2, meshes // 5))
     source = PARAMS.meshes.model_copy(update={"source": "furniture", "categories": None, "furniture": few})
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-        build(source, folder / "meshes", folder / "scratch", folder / "downloads")
+        build(source, folder / "meshes", folder / "downloads")
         here = Execution(workers=None, scheduler=None)
         render_dataset(folder / "meshes", folder / "shards", settings, here, folder / "scratch")
         pack(folder / "shards", folder / "meshes", folder / "so3", settings)

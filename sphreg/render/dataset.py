@@ -13,7 +13,7 @@ from sphreg.checksums import check, read_checked, read_checksums, write_checksum
 from sphreg.config import Execution, Render
 from sphreg.errors import UserError
 from sphreg.execution import Workers, workers
-from sphreg.files import replace, write_whole
+from sphreg.files import link_files, whole_folder, write_whole
 from sphreg.locks import alone, wanted
 from sphreg.render.shards import Entry, is_whole, read_index, view_names
 from sphreg.render.work import Job, check_software, plan, render_mesh
@@ -56,7 +56,8 @@ def render_dataset(meshes: Path, out: Path, settings: Render, execution: Executi
             if lost := _missing(entries, settings, work):
                 raise UserError(f"{lost[0].shard(work)}: it was rendered, and is gone or damaged now; run it again.")
             write_checksums(work)
-            replace(out, work)
+            with whole_folder(out) as new:
+                link_files(work, new)  # and not moved, as others may wait for it, and a kill leaves it
             if not wanted(work) and not wanted(out):
                 shutil.rmtree(work)
 
