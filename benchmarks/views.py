@@ -28,7 +28,7 @@ from sphreg.furniture import CATEGORIES
 from sphreg.meshes import encode_normalised
 from sphreg.pack import pack
 from sphreg.program import program
-from sphreg.render.shards import Entry
+from sphreg.render.index import Entry
 from sphreg.render.work import plan, render_mesh
 from sphreg.views import Views, write_views
 

@@ -16,8 +16,9 @@ from sphreg.figures.sheet import sheet
 from sphreg.files import write_whole
 from sphreg.info import SPLITS, Counts, Info, Source, read_info
 from sphreg.markdown import table
-from sphreg.reading import TEXT, Column, read_json, read_table
+from sphreg.reading import read_json
 from sphreg.split import DEGREES, QUATERNION, Split, read_split
+from sphreg.tables import TEXT, Column, read_table
 from sphreg.views import Views
 
 LICENCES = {

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sphreg.errors import UserError
 from sphreg.files import write_whole
+from sphreg.reading import reading
 
 NAME = "SHA256SUMS"
 
@@ -39,7 +39,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
         raise UserError(
             f"{path}: it is missing, as an older version made this folder; run the stage again that makes it."
         )
-    with _reading(path, "a list of checksums"):
+    with reading(path, "a list of checksums"):
         lines = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
         return {name: checksum for checksum, name in lines}
 
@@ -55,7 +55,7 @@ def read_checked(folder: Path, name: str, known: Mapping[str, str]) -> bytes:
     Raises:
         UserError: it is missing or has changed.
     """
-    with _reading(folder / name, "a file"):
+    with reading(folder / name, "a file"):
         content = (folder / name).read_bytes()
     _compare(folder, name, hashlib.sha256(content).hexdigest(), known)
     return content
@@ -73,7 +73,7 @@ def check(folder: Path, names: Iterable[str]) -> None:
     """
     known = read_checksums(folder)
     for name in names:
-        with _reading(folder / name, "a file"):
+        with reading(folder / name, "a file"):
             found = digest(folder / name)
         _compare(folder, name, found, known)
 
@@ -91,9 +91,3 @@ def check_if_any(folder: Path, names: Iterable[str]) -> None:
 def _compare(folder: Path, name: str, found: str, known: Mapping[str, str]) -> None:
     if found != known.get(name):
         raise UserError(f"{folder / name}: it is not what was written ({folder / NAME}); make it again.")
-
-
-def _reading(path: Path, kind: str) -> AbstractContextManager[None]:
-    from sphreg.reading import reading  # here, as it imports pandas, and a stage that only writes needs none
-
-    return reading(path, kind)

@@ -19,7 +19,8 @@ from sphreg.files import write_whole
 from sphreg.info import NOTE, SPLITS, Counts, Distance, Info, Shading, Source, SplitName, write_info
 from sphreg.reading import parse_json, read_json
 from sphreg.render.camera import AMBIENT, BACKGROUND, HEADLIGHT, Camera
-from sphreg.render.shards import Entry, decode_shard, read_index, view_names
+from sphreg.render.index import Entry, read_index
+from sphreg.render.shards import decode_shard, view_names
 from sphreg.split import check_views, count_views, is_unit, views_table
 from sphreg.views import writing
 

@@ -13,11 +13,13 @@ from jaxtyping import Float64
 from pydantic import FiniteFloat, RootModel
 
 from sphreg import checksums
+from sphreg.arrays import Array, read_arrays
 from sphreg.errors import UserError
 from sphreg.files import whole, write_whole
 from sphreg.metrics import BIN_DEG, BINS, COARSE, Scores, normals_metrics, pose_metrics
-from sphreg.reading import TEXT, Array, Column, read_arrays, read_json, read_table
+from sphreg.reading import read_json
 from sphreg.summary import FIFTH, TRACKED
+from sphreg.tables import TEXT, Column, read_table
 
 MAPS = 20  # images whose normals are kept for pictures
 LARGEST = 2048  # pixels of their sides, as of `render.size`

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64
 from sphreg.checksums import check
 from sphreg.errors import UserError
 from sphreg.info import Counts, Info, SplitName
-from sphreg.reading import TEXT, Column, check_table, read_table
+from sphreg.tables import TEXT, Column, check_table, read_table
 from sphreg.viewpoints import viewpoint_angles
 from sphreg.views import Views
 

@@ -14,8 +14,8 @@ from sphreg.checksums import check, write_checksums
 from sphreg.config import Render
 from sphreg.errors import UserError
 from sphreg.pack import pack
+from sphreg.render.index import read_index
 from sphreg.render.png import png
-from sphreg.render.shards import read_index
 from sphreg.views import Views
 
 SETTINGS = Render(

@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from sphreg.errors import UserError
-from sphreg.reading import TEXT, Column, read_json, read_table, reading
+from sphreg.reading import read_json, reading
+from sphreg.tables import TEXT, Column, read_table
 
 COLUMNS = {"key": TEXT, "angle": Column(low=0, high=180), "pixels": Column(int, 0)}
 

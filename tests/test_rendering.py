@@ -32,8 +32,8 @@ from sphreg.pack import pack
 from sphreg.render import dataset
 from sphreg.render.camera import Camera
 from sphreg.render.engine import choose_engine, open_engine
+from sphreg.render.index import read_index
 from sphreg.render.sampling import rotations
-from sphreg.render.shards import read_index
 from sphreg.render.work import plan, render_mesh
 from sphreg.views import Views
 from tests.settings import PARAMS

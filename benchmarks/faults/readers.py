@@ -11,10 +11,11 @@ from sphreg import checkpoint, config, modelnet10
 from sphreg.formats import parse_mesh
 from sphreg.model import Model
 from sphreg.predict.images import square
-from sphreg.reading import TEXT, Column, read_table
-from sphreg.render.shards import ROTATIONS, read_index, read_shard
+from sphreg.render.index import read_index
+from sphreg.render.shards import ROTATIONS, read_shard
 from sphreg.results import read_errors, read_histogram, read_log, read_pixels
 from sphreg.summary import read_scores
+from sphreg.tables import TEXT, Column, read_table
 from sphreg.views.original import read_quaternions
 
 

@@ -14,8 +14,8 @@ from sphreg.errors import UserError
 from sphreg.meshes import Mesh, decode_normalised
 from sphreg.page.results import predicted_quaternions
 from sphreg.render.camera import Camera
+from sphreg.render.index import read_index
 from sphreg.render.raster import Raster
-from sphreg.render.shards import read_index
 from sphreg.report import extremes
 from sphreg.views import Views
 

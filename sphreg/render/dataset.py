@@ -15,7 +15,8 @@ from sphreg.errors import UserError
 from sphreg.execution import Workers, workers
 from sphreg.files import link_files, whole_folder, write_whole
 from sphreg.locks import alone, wanted
-from sphreg.render.shards import Entry, is_whole, read_index, view_names
+from sphreg.render.index import Entry, read_index
+from sphreg.render.shards import is_whole, view_names
 from sphreg.render.work import Job, check_software, plan, render_mesh
 from sphreg.scratch import tidy
 

@@ -5,7 +5,6 @@ where they are kept, and `quaternions` are the rotations of all views, XYZW.
 """
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,57 +20,6 @@ from sphreg.reading import reading
 
 ROTATIONS = "quaternions"
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR"  # what width, height, depth and type of colour follow
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A mesh that is rendered, as the index of the meshes lists it.
-
-    Attributes:
-        path: of the mesh, relative to the folder of the index.
-        faces: their number.
-    """
-
-    mesh: str
-    category: str
-    split: str
-    path: str
-    faces: int
-
-    def __str__(self) -> str:
-        """As messages name it."""
-        return f"mesh {self.mesh}"
-
-    def shard(self, folder: Path) -> Path:
-        """Where the views of this mesh are, in a folder of shards."""
-        return folder / self.category / self.split / f"{self.mesh}.safetensors"
-
-
-def read_index(meshes: Path) -> list[Entry]:
-    """The meshes to be rendered: those of index.csv that were not skipped, in its order.
-
-    Raises:
-        UserError: there is no index, no mesh in it, one twice, or something else in it than belongs there.
-    """
-    from sphreg.reading import TEXT, Column, read_table  # here, as it takes the workers long, who read no table
-
-    index = meshes / "index.csv"
-    count = Column(int, low=1, optional=True)
-    columns = {"mesh": TEXT, "category": TEXT, "split": TEXT, "path": Column(str, optional=True), "faces": count}
-    table = read_table(index, columns)
-    table = table[table["path"] != ""]
-    if table.empty:
-        raise UserError(f"{index}: it lists no mesh that can be rendered.")
-    reasons = {
-        "its split is neither train nor test": ~table["split"].isin(("train", "test")),
-        "its number of faces is missing": table["faces"].isna(),
-        "a mesh of this name is there twice": table["mesh"].duplicated(),
-    }
-    for reason, wrong in reasons.items():
-        if wrong.any():
-            line, mesh = table.index[wrong][0] + 2, table["mesh"][wrong].iloc[0]
-            raise UserError(f"{index}, line {line}: {mesh}: {reason}.")
-    return [Entry(*row) for row in table.astype({"faces": int}).itertuples(index=False)]
 
 
 def view_names(settings: Render, split: str) -> tuple[list[str], list[str]]:
