@@ -1,6 +1,7 @@
 """Tables that are read from CSV, and held against what their columns have to be."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,8 @@ def read_table(path: Path, columns: Mapping[str, Column], unique: Sequence[str] 
     Raises:
         UserError: the file cannot be read, lacks a column, or has a row that is not as the columns say.
     """
-    with reading(path, "a table"):
+    with reading(path, "a table"), warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows that have more cells than there are columns
         there = pd.read_csv(path, nrows=0).columns
         if missing := [name for name in columns if name not in there]:
             raise UserError(f"{path}: it has no column {missing[0]!r}, only {', '.join(map(repr, there))}.")
@@ -66,6 +68,7 @@ def read_table(path: Path, columns: Mapping[str, Column], unique: Sequence[str] 
         try:
             table = pd.read_csv(
                 path,
+                index_col=False,
                 dtype={name: float if name in numbers else str for name in there},
                 keep_default_na=False,
                 na_values={name: [""] for name in numbers},
@@ -73,8 +76,6 @@ def read_table(path: Path, columns: Mapping[str, Column], unique: Sequence[str] 
         except ValueError:
             _find_text(path, numbers)
             raise
-        if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for names of rows
-            raise UserError(f"{path}: its rows have more cells than its {len(there)} columns.")
         table = table[list(columns)].copy()
     check_table(table, path, columns, unique)
     return table

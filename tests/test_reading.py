@@ -56,7 +56,15 @@ class TestATable:
             ("key,angle,pixels\nx,1\n", "line 2: pixels is nan"),
             ("key,angle,pixels\nx\n", "line 2: angle is nan"),
             ("key,angle,pixels\nx,1,2\ny,z,2\n", "line 3: angle is 'z', allowed: a number from 0 to 180"),
-            ("key,angle,pixels\nx,1,2,3\n", "more cells than its 3 columns"),
+            ("key,angle,pixels\nx,1,2,3\n", "is not a table, or is damaged"),
+            (
+                "key,angle,pixels\n1,x,1,2\n2,y,1,2\n",
+                "is not a table, or is damaged",
+            ),
+            (
+                "key,angle,pixels\n0,x,1,2\n1,y,1,2\n",
+                "is not a table, or is damaged",
+            ),
             ("key,angle,pixels\nx,1,2\ny,1,2,3\n", "is not a table, or is damaged"),
             ("key,angle,pixels\nx,1,2\nx,3,4\n", "line 3: x is there twice"),
         ],

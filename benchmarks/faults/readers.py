@@ -3,19 +3,22 @@
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from benchmarks.faults import corpus
+from benchmarks.faults.project import ROOT
 from sphreg import checkpoint, config, modelnet10
 from sphreg.formats import parse_mesh
+from sphreg.info import Info
 from sphreg.model import Model
 from sphreg.predict.images import square
+from sphreg.reading import read_json
 from sphreg.render.index import read_index
-from sphreg.render.shards import ROTATIONS, read_shard
-from sphreg.results import read_errors, read_histogram, read_log, read_pixels
-from sphreg.summary import read_scores
-from sphreg.tables import TEXT, Column, read_table
+from sphreg.render.shards import decode_shard
+from sphreg.results import Result
+from sphreg.split import read_views
 from sphreg.views.original import read_quaternions
 
 
@@ -34,11 +37,14 @@ class Reader:
     read: Callable[[Path], Any]
 
 
-def _views(path: Path) -> Any:
-    columns = {"key": TEXT, "category": TEXT, "mesh": TEXT} | dict.fromkeys(
-        ("qw", "qx", "qy", "qz"), Column(float, -1, 1)
-    )
-    return read_table(path, columns, unique=["key"]).to_csv()
+def _shard(path: Path) -> Any:
+    return decode_shard(path.read_bytes(), path, _render(), "train")
+
+
+@cache
+def _render() -> config.Render:
+    render = config.load(ROOT / "params.yaml").render
+    return render.model_copy(update={"size": 8, "train_views": 2, "train_normals": 1})
 
 
 def _archive(path: Path) -> Any:
@@ -63,10 +69,10 @@ def _mesh(kind: str) -> Reader:
     return Reader(lambda folder: corpus.meshes(kind), f"mesh.{kind}", lambda path: parse_mesh(path.read_bytes(), kind))
 
 
-def _result(task: str, name: str, read: Callable[[Path], Any]) -> Reader:
+def _result(task: str, name: str, read: Callable[[Result], Any]) -> Reader:
     """Of what `evaluate` writes."""
     file = f"results/0/0/{task}/{name}"
-    return Reader(corpus.made(file), file, lambda path: read(path.parent))
+    return Reader(corpus.made(file), file, lambda path: read(Result(task, path.parent)))
 
 
 READERS: dict[str, Reader] = {
@@ -75,16 +81,16 @@ READERS: dict[str, Reader] = {
     "pickles": Reader(lambda folder: corpus.pickles(), "viewID2quat.pkl", read_quaternions),
     "archives": Reader(lambda folder: corpus.archives(), "archive.zip", _archive),
     "index": Reader(corpus.made("meshes/index.csv"), "meshes/index.csv", lambda path: read_index(path.parent)),
-    "views": Reader(corpus.made("so3/test.csv"), "so3/test.csv", _views),
-    "errors": _result("rotation", "errors.csv", lambda folder: read_errors(folder).to_csv()),
-    "angles": _result("viewpoint", "errors.csv", lambda folder: read_errors(folder).to_csv()),
-    "scores": _result("rotation", "metrics.json", lambda folder: read_scores(folder.parent)),
-    "logs": _result("rotation", "log.csv", lambda folder: read_log(folder).to_csv()),
-    "histograms": _result("normals", "histogram.csv", lambda folder: read_histogram(folder).to_csv()),
-    "pixels": _result("normals", "meshes.npz", read_pixels),
-    "shards": Reader(
-        lambda folder: corpus.shards(), "shard", lambda path: read_shard(path, [ROTATIONS, "v001.jpg", "v001.png"])
-    ),
+    "views": Reader(corpus.made("so3/test.csv"), "so3/test.csv", lambda path: read_views(path).to_csv()),
+    "errors": _result("rotation", "errors.csv", lambda result: result.errors.to_csv()),
+    "angles": _result("viewpoint", "errors.csv", lambda result: result.errors.to_csv()),
+    "scores": _result("rotation", "metrics.json", lambda result: result.scores),
+    "logs": _result("rotation", "log.csv", lambda result: result.log.to_csv()),
+    "histograms": _result("normals", "histogram.csv", lambda result: result.histogram.to_csv()),
+    "pixels": _result("normals", "meshes.npz", lambda result: result.pixels),
+    "maps": _result("normals", "maps.npz", lambda result: result.maps()),
+    "shards": Reader(lambda folder: corpus.shards(), "shard", _shard),
+    "infos": Reader(corpus.made("so3/info.json"), "so3/info.json", lambda path: read_json(path, Info)),
     "weights": Reader(corpus.weights, "last.safetensors", _weights),
     "configs": Reader(corpus.configs, "config.json", _weights),
     "checkpoints": Reader(_checkpoints, "checkpoint.pt", checkpoint.load),
