@@ -177,7 +177,8 @@ def _write_dataset(folder: Path, table: pd.DataFrame, categories: Sequence[str],
             path = folder / "meshes" / str(number) / f"{name.rpartition('_')[2]}.off"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode_normalised(mesh))
-            rows.append((name, category, "test", path.relative_to(folder / "meshes"), 0, 0, name, ""))
+            counts = len(mesh.vertices), len(mesh.faces)
+            rows.append((name, category, "test", path.relative_to(folder / "meshes"), *counts, name, ""))
     index = ["mesh", "category", "split", "path", "vertices", "faces", "source", "problem"]
     pd.DataFrame(rows, columns=index).to_csv(folder / "meshes" / "index.csv", index=False)
     (folder / "so3").mkdir()

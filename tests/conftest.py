@@ -35,6 +35,7 @@ SLOW = (
     "test_browser.py",
     "test_card.py::test_neither_torch_nor_pyplot_is_imported",
     "test_card.py::test_small_and_uneven_datasets",
+    "test_changes.py",
     "test_compare.py",
     "test_comparison_figures.py",
     "test_damaged_inputs.py",

@@ -8,6 +8,8 @@ import pytest
 
 from sphreg.errors import UserError
 from sphreg.files import link_files, whole_folder
+from stages import check
+from tests.settings import PARAMS
 
 
 def replace(old, new):
@@ -64,3 +66,13 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
         replace(old, new)
     assert set(texts(old).values()) == {"old"}
     assert {path.name for path in tmp_path.iterdir()} == {"old", "new"}
+
+
+def test_the_marker_of_the_settings_is_not_written_through_a_link(tmp_path):
+    """As of a cache of DVC whose type is hardlink or symlink."""
+    for number, link in enumerate((os.link, os.symlink)):
+        (tmp_path / "cache").write_text("another")
+        link(tmp_path / "cache", tmp_path / f"checked{number}")
+        check.main(PARAMS, tmp_path / f"checked{number}")
+        assert (tmp_path / "cache").read_text() == "another"
+        assert "allowed" in (tmp_path / f"checked{number}").read_text()

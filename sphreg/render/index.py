@@ -38,19 +38,20 @@ def read_index(meshes: Path) -> list[Entry]:
         UserError: there is no index, no mesh in it, one twice, or something else in it than belongs there.
     """
     index = meshes / "index.csv"
-    count = Column(int, low=1, optional=True)
-    columns = {"mesh": TEXT, "category": TEXT, "split": TEXT, "path": Column(str, optional=True), "faces": count}
-    table = read_table(index, columns)
-    table = table[table["path"] != ""]
-    if table.empty:
+    names = {"mesh": TEXT, "category": TEXT, "split": TEXT}
+    columns = names | {"path": Column(str, optional=True), "faces": Column(int, low=1, optional=True)}
+    table = read_table(index, columns | {"problem": Column(str, optional=True)})
+    used = table["path"] != ""
+    if not used.any():
         raise UserError(f"{index}: it lists no mesh that can be rendered.")
     reasons = {
+        "it needs either a path or a problem": used == (table["problem"] != ""),
         "its split is neither train nor test": ~table["split"].isin(("train", "test")),
-        "its number of faces is missing": table["faces"].isna(),
-        "a mesh of this name is there twice": table["mesh"].duplicated(),
+        "its number of faces is missing": used & table["faces"].isna(),
+        "a mesh of this name is there twice": used & table["mesh"].where(used).duplicated(),
     }
     for reason, wrong in reasons.items():
         if wrong.any():
             line, mesh = table.index[wrong][0] + 2, table["mesh"][wrong].iloc[0]
             raise UserError(f"{index}, line {line}: {mesh}: {reason}.")
-    return [Entry(*row) for row in table.astype({"faces": int}).itertuples(index=False)]
+    return [Entry(*row) for row in table.loc[used, list(columns)].astype({"faces": int}).itertuples(index=False)]
