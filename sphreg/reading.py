@@ -58,7 +58,7 @@ def parse_json(content: bytes, path: Path | str, model: type[Model]) -> Model:
         return model.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
+        place = ".".join(str(part) for part in first["loc"] if "[" not in str(part))  # names of pydantic's own
         reason = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{path}: {place and f'{place}: '}{reason}.") from None
 
