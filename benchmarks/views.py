@@ -23,6 +23,7 @@ from PIL import Image
 from benchmarks.rounds import machine, rates
 from benchmarks.rows import row
 from benchmarks.trainings import normalised
+from sphreg.checksums import write_checksums
 from sphreg.config import Render
 from sphreg.furniture import CATEGORIES
 from sphreg.meshes import encode_normalised
@@ -82,7 +83,7 @@ def write_shards(folder: Path) -> None:
     rows = ["mesh,category,split,path,vertices,faces,source,problem"]
     for number in range(MESHES):
         category = CATEGORIES[number % len(CATEGORIES)]
-        entry = Entry(f"{category}_{number:04d}", category, "test" if number % 5 == 0 else "train", "", 0)
+        entry = Entry(f"{category}_{number:04d}", category, "test" if number % 5 == 0 else "train", "", 1)
         path = entry.shard(folder / "shards")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(shards[number % len(CATEGORIES)])
@@ -91,6 +92,8 @@ def write_shards(folder: Path) -> None:
     (folder / "meshes/index.csv").write_text("\n".join(rows) + "\n")
     (folder / "meshes/source.json").write_text(json.dumps({"source": "furniture"}))
     (folder / "shards/engine.json").write_text(json.dumps(job.engine))
+    write_checksums(folder / "meshes")
+    write_checksums(folder / "shards")
 
 
 def packing(folder: Path, rounds: int) -> str:

@@ -50,7 +50,7 @@ def changed(facts: Any, path: str, value: Any) -> Any:
         ("categories", ["bed", "bed", "sofa"], "categories are bed, bed, sofa, allowed: each once, sorted"),
         ("categories", ["bed"], "counts.train are of bed, sofa, allowed: bed"),
         ("counts.test", None, "counts are of train, allowed: train, test"),
-        ("counts.other", COUNTS, "counts.other.[key]: Input should be 'train' or 'test'"),
+        ("counts.other", COUNTS, "counts.other: Input should be 'train' or 'test'"),
         ("counts.test.bed", None, "counts.test are of sofa, allowed: bed, sofa"),
         ("counts.test.bed.views", -1, "counts.test.bed.views: Input should be greater than or equal to 0"),
         ("counts.test.bed.views", 1.5, "counts.test.bed.views: Input should be a valid integer"),

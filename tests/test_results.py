@@ -20,12 +20,15 @@ import simplejpeg
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmarks.packed import info_of
 from benchmarks.results import write_log, write_result
 from sphreg import checksums
+from sphreg.checksums import write_checksums
 from sphreg.comparison import Scored, compare
 from sphreg.errors import UserError
 from sphreg.evaluation import evaluate
 from sphreg.figures.looks import looks
+from sphreg.info import write_info
 from sphreg.model import Model
 from sphreg.page.pictures import pictures
 from sphreg.page.results import errors
@@ -41,16 +44,7 @@ from tests.settings import PARAMS
 
 TASKS = ("rotation", "viewpoint", "normals")
 GREY = simplejpeg.encode_jpeg(np.full((16, 16, 1), 200, np.uint8), 95, "GRAY")
-INFO = {"note": "", "source": "", "categories": CATEGORIES, "render": {"size": 16, "fov_deg": 40.0}}
-
-
-@pytest.fixture(scope="module")
-def data(data: Path) -> Path:
-    """With what the stage reads of it."""
-    counts = {name: {"meshes": 1, "views": 7, "normals": 5} for name in CATEGORIES}
-    info = INFO | {"engine": {"engine": "numba"}, "counts": {"train": counts, "test": counts}}
-    (data / "info.json").write_text(json.dumps(info))
-    return data
+INFO = info_of(CATEGORIES, 16)
 
 
 def views() -> pd.DataFrame:
@@ -150,7 +144,7 @@ def test_a_result_without_checksums_is_of_an_earlier_version(results: Path, task
 
 def page(results: Path) -> None:
     for task in TASKS[::-1]:
-        scored = [Scored(run, Path(run.folder), {}) for run in runs_in(results, ["flat"], [task], 0)]
+        scored = [Scored(run, Path(run.folder), INFO) for run in runs_in(results, ["flat"], [task], 0)]
         rows = compare(scored).rows
         angles = dict.fromkeys(["azimuth_deg", "elevation_deg", "tilt_deg"], 0.0)
         table = errors(rows, views().assign(**angles))
@@ -171,8 +165,9 @@ READ = {
 
 @pytest.mark.parametrize(("reader", "name"), [(reader, name) for reader, names in READ.items() for name in names])
 def test_reports_refuse_what_is_not_as_it_was_written(results: Path, reader: str, name: str) -> None:
-    (results / "info.json").write_text(json.dumps(INFO))
     write_views(results / "test.lmdb", [(key, GREY) for key in views()["key"]])
+    write_info(results, INFO)
+    write_checksums(results)
     spoil(results / "flat" / "normals" / name, "flipped")
     assert name in refused(lambda: READERS[reader](results))
 

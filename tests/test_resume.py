@@ -18,6 +18,7 @@ import torch
 
 import sphreg.training
 from sphreg import checkpoint, checksums
+from sphreg.checksums import write_checksums
 from sphreg.errors import UserError
 from tests.children import KILLED, Children
 from tests.datasets import config_of, samples_of, write_data
@@ -321,6 +322,7 @@ class TestWhatItGoesOnFrom:
             shutil.copytree(data, tmp_path / task, dirs_exist_ok=True)
             assert fingerprint(task, tmp_path / task) == fingerprint(task, data)
             shutil.copy(other / file, tmp_path / task / file)
+            write_checksums(tmp_path / task)
             assert fingerprint(task, tmp_path / task) != fingerprint(task, data)
 
     @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from simplejpeg import decode_jpeg_header
 
 from sphreg.config import Render
 from sphreg.errors import UserError
-from sphreg.reading import reading
 
 ROTATIONS = "quaternions"
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR"  # what width, height, depth and type of colour follow
@@ -61,6 +60,8 @@ def decode_shard(content: bytes, path: Path, settings: Render, split: str) -> Sh
     Raises:
         UserError: it is damaged, or is not what these settings render.
     """
+    from sphreg.reading import reading  # here, as it imports pandas, which the workers need not wait for
+
     with reading(path, "a shard"):
         arrays = dict(deserialize(content))
     views, with_normals = view_names(settings, split)
