@@ -252,8 +252,8 @@ def test_a_poisoned_original_is_refused(original: Path, capsys: pytest.CaptureFi
         (["so3/half.lmdb"], "so3/half.lmdb: the view 'a' is no image that can be decoded."),
         (["so3/png.lmdb"], "so3/png.lmdb: the view 'a' is no image that can be decoded."),
         (["so3/other.lmdb"], "so3/other.csv: it has no column 'key', only 'a', 'b'."),
-        (["so3/angles.lmdb"], "so3/angles.csv: it is not a table, or is damaged"),
-        (["so3/binary.lmdb"], "so3/binary.csv: it is not a table, or is damaged"),
+        (["so3/angles.lmdb"], "so3/angles.csv, line 2: qw is 'x', allowed: a number from 0 to 1."),
+        (["so3/binary.lmdb"], "so3/binary.csv: it has no column 'key', only '"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
