@@ -63,7 +63,8 @@ def read_table(path: Path, columns: Mapping[str, Column], unique: Sequence[str] 
         warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows that have more cells than there are columns
         there = pd.read_csv(path, nrows=0).columns
         if missing := [name for name in columns if name not in there]:
-            raise UserError(f"{path}: it has no column {missing[0]!r}, only {', '.join(map(repr, there))}.")
+            names = shorten(", ".join(map(repr, there)), 500, placeholder=" ...")
+            raise UserError(f"{path}: it has no column {missing[0]!r}, only {names}.")
         numbers = {name: column for name, column in columns.items() if column.kind is not str}
         try:
             table = pd.read_csv(

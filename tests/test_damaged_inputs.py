@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from simplejpeg import encode_jpeg
 
+from benchmarks.results import write_log
 from sphreg.checksums import write_checksums
 from sphreg.config import Params
 from sphreg.errors import UserError
@@ -52,6 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pack(folder / "shards", folder / "meshes", folder / "so3", SETTINGS.render)
     config = config_of("normals").model_copy(update={"categories": CATEGORIES})
     Model(config).save(folder / "model" / "last.safetensors")
+    write_log(folder / "model", 1, rng)
     return folder
 
 

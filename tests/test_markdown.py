@@ -11,10 +11,12 @@ from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
+from benchmarks.packed import info_of
 from sphreg.comparison_tables import Table
 from sphreg.config import RotationTraining
 from sphreg.errors import UserError
 from sphreg.figures import svg
+from sphreg.info import SPLITS, Counts
 from sphreg.markdown import Markup, code, escape, table
 from sphreg.model import ModelConfig
 from sphreg.modelcard import card
@@ -110,10 +112,9 @@ class TestNames:
         assert cells(part) == [["head"], [UNSHOWN.get(name, name)]]
 
     def test_in_the_card_of_a_model(self, name: str) -> None:
-        counts = {split: {name: {"meshes": 1, "views": 2}} for split in ("train", "test")}
-        render = {"size": 8, "fov_deg": 40.0}
-        info = {"note": "", "source": name, "categories": [name], "counts": counts, "render": render}
-        info["engine"] = {"engine": name}
+        counts = {split: {name: Counts(meshes=1, views=2, normals=0)} for split in SPLITS}
+        names = {"source": name, "categories": [name], "counts": counts, "engine": {"engine": name}}
+        info = info_of(["chair"], 8).model_copy(update=names)  # as some names are none of a dataset
         train = RotationTraining.model_construct(validation=0.03, weights=name, per_category=True)
         config = ModelConfig.model_construct(
             task="rotation", head="sexp", seed=0, head_settings={}, categories=[name], train=train, size=8

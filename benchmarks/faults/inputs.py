@@ -192,7 +192,7 @@ def _own(root: Path) -> None:
 def _archive(root: Path) -> None:
     """An archive with as many meshes of a category as ModelNet10 has."""
     root.mkdir()
-    limits = {"archive": "archive.zip", "train": 2, "test": 1}
+    limits = {"archive": "archive.zip", "sha256": None, "train": 2, "test": 1}
     write_settings(
         root, SETTINGS, {"meshes": {"source": "modelnet10", "categories": ["bathtub"], "modelnet10": limits}}
     )
