@@ -28,14 +28,13 @@ from sphreg.info import read_info
 from sphreg.meshes import Mesh, encode_normalised, normalise
 from sphreg.metrics import BINS, COARSE
 from sphreg.page import write_page
-from sphreg.page.results import QUATERNION
 from sphreg.page.study import study
 from sphreg.program import program
 from sphreg.render.camera import Camera
 from sphreg.render.raster import Raster
 from sphreg.render.sampling import rotations
 from sphreg.runs import Run
-from sphreg.split import views_table
+from sphreg.split import QUATERNION, views_table
 from sphreg.statistics import RESAMPLES, pixel_draws, pose_draws, resample
 from sphreg.views import write_views
 

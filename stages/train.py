@@ -1,6 +1,5 @@
 """Stage `train`: one task with one head."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from sphreg.info import read_info
 from sphreg.model import ModelConfig
 from sphreg.samples import Samples
 from sphreg.training import train
-from stages import run
+from stages import SCRATCH, run
 
 
 def main(params: Params, task: str, head: str, data: Path, out: Path) -> None:
@@ -23,9 +22,7 @@ def main(params: Params, task: str, head: str, data: Path, out: Path) -> None:
         )
     samples = Samples.read(data, "train", with_normals=task == "normals", categories=info.categories)
     config = ModelConfig.of(params, task, head, info.categories, info.render.size)
-    # DVC_ROOT is the repository's folder, also where an experiment runs in a copy of it.
-    scratch = Path(os.environ.get("DVC_ROOT", ".")) / ".scratch" / "train"
-    train(config, samples, out, params.train, scratch)
+    train(config, samples, out, params.train, SCRATCH / "train")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from fnmatch import fnmatch
 
-ARCHIVE = (
-    "Its checksum, which source.json tells, is another; `meshes.modelnet10.sha256` refuses it where a user set it."
-)
+ARCHIVE = "Its checksum, which source.json tells, is another; `meshes.modelnet10.sha256` refuses it where it is set."
 ALLOWED = {
     "meshes, archive:archive.zip:doubled": ARCHIVE,
     "meshes, archive:archive.zip:flip*": ARCHIVE,

@@ -52,11 +52,15 @@ class Meshes:
 
     def __getitem__(self, name: str) -> Mesh:
         try:
-            return decode_normalised(self.paths[name].read_bytes())
+            content = self.paths[name].read_bytes()
         except (KeyError, OSError):
             raise UserError(
                 f"{self.folder}: the mesh {name}, which was tested, is not there; run `dvc repro meshes`."
             ) from None
+        try:
+            return decode_normalised(content)
+        except UserError as error:
+            raise UserError(f"{self.paths[name]}: it {error}; run `dvc repro meshes`.") from None
 
 
 def draw(rows: pd.DataFrame, meshes: Meshes, camera: Camera) -> UInt8[np.ndarray, "n h h"]:

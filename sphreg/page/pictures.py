@@ -13,7 +13,8 @@ from sphreg.figures.comparison import BANDS, BINS, NEAR_SYMMETRIC
 from sphreg.figures.looks import Look
 from sphreg.figures.signs import Point
 from sphreg.page import results
-from sphreg.page.results import ANGLES, predicted_angles
+from sphreg.page.results import predicted_angles
+from sphreg.split import DEGREES
 
 VIEWS = 16  # on the map of directions
 MAPS = 6  # views with their normals
@@ -153,7 +154,7 @@ def _sphere(errors: pd.DataFrame, heads: Mapping[str, Look]) -> Picture:
     keys = keys[np.unique(np.linspace(0, len(keys) - 1, VIEWS).round().astype(int))]
     chosen = errors[errors["key"].isin(keys)].reset_index(drop=True)
     angles = np.degrees(predicted_angles(chosen))
-    chosen = chosen.assign(**{f"predicted_{name}": column for name, column in zip(ANGLES, angles.T, strict=True)})
+    chosen = chosen.assign(**{f"predicted_{name}": column for name, column in zip(DEGREES, angles.T, strict=True)})
     figure = sphere.rotations({head: chosen[chosen["head"] == head] for head in heads})
     caption = (
         f"{len(keys)} test views at even distances in the test set, each where the viewer is seen from the object, on "

@@ -7,11 +7,9 @@ import pandas as pd
 
 from sphreg.comparison import Row
 from sphreg.errors import UserError
+from sphreg.split import DEGREES, QUATERNION
 from sphreg.summary import OVERALL
 from sphreg.viewpoints import viewpoint_angles, viewpoint_quaternions
-
-QUATERNION = ("qx", "qy", "qz", "qw")
-ANGLES = ("azimuth_deg", "elevation_deg", "tilt_deg")
 
 
 def errors(rows: Sequence[Row], views: pd.DataFrame) -> pd.DataFrame:
@@ -25,7 +23,7 @@ def errors(rows: Sequence[Row], views: pd.DataFrame) -> pd.DataFrame:
     """
     w = views["qw"].abs().clip(upper=1)
     views = views.assign(angle_deg=np.degrees(2 * np.arctan2(np.sqrt(1 - w**2), w))).set_index("key")
-    columns = ["angle_deg", *QUATERNION, *ANGLES]
+    columns = ["angle_deg", *QUATERNION, *DEGREES]
     parts, first = [], rows[0].scored[0]
     for row in rows:
         for each in row.scored:
@@ -48,7 +46,7 @@ def predicted_quaternions(table: pd.DataFrame) -> np.ndarray:
     """The predictions of rows of `errors.csv`, of rotation or of viewpoint, as quaternions XYZW: (n, 4)."""
     if "predicted_qw" in table:
         return table[[f"predicted_{name}" for name in QUATERNION]].to_numpy(float)
-    return viewpoint_quaternions(np.radians(table[[f"predicted_{name}" for name in ANGLES]].to_numpy(float)))
+    return viewpoint_quaternions(np.radians(table[[f"predicted_{name}" for name in DEGREES]].to_numpy(float)))
 
 
 def predicted_angles(table: pd.DataFrame) -> np.ndarray:
