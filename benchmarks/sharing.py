@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.rows import missed, row
-from benchmarks.trainings import PARAMS, SIZES, run, write_dataset
+from benchmarks.trainings import SIZES, own_params, run, write_dataset
 from sphreg.cores import Cores, available
 from sphreg.samples import Samples
 
@@ -60,7 +60,7 @@ def sharing(folder: Path, rounds: int) -> Iterator[str]:
 def images_per_s(data: Path, out: Path, threads: int | None) -> float:
     """The median of the epochs in the middle of a training, while what began with it is still under way."""
     samples = Samples.read(data, "train", False)
-    epoch = len(samples) // PARAMS.train.rotation.batch
+    epoch = len(samples) // own_params().train.rotation.batch
     training = run("small", "rotation", "sexp", samples, out, EPOCHS * epoch)
     training.go_on(out / f"scratch {os.getpid()}")
     out.mkdir(exist_ok=True)

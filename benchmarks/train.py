@@ -28,7 +28,7 @@ from benchmarks.bound import bound
 from benchmarks.rounds import machine
 from benchmarks.rows import missed, row
 from benchmarks.sharing import sharing
-from benchmarks.trainings import PARAMS, SIZES, compare, rows, run, step_on, work, write_dataset
+from benchmarks.trainings import SIZES, compare, own_params, rows, run, step_on, work, write_dataset
 from sphreg.config import TASKS
 from sphreg.cores import Cores
 from sphreg.heads import HEADS
@@ -231,7 +231,7 @@ def _memory(folder: Path, number: int, epochs: int) -> pd.DataFrame:
     """
     multiprocessing.set_start_method(None, force=True)  # the usual one, in place of that of this process
     learned, held_out = Samples.read(folder, "train", False).hold_out(0.25)
-    epoch = len(learned) // PARAMS.train.rotation.batch
+    epoch = len(learned) // own_params().train.rotation.batch
     training = run("small", "rotation", "sexp", learned, folder / f"out {number}", epochs * epoch)
     training.go_on(folder / f"scratch {number}")
     found, ended = [], threading.Event()

@@ -34,7 +34,7 @@ VIEWS = 50  # per mesh, of one mesh per category; the others have the same
 
 
 @functools.cache
-def settings() -> Params:
+def own_params() -> Params:
     """Those of params.yaml, of the current folder or of the project's.
 
     Raises:
@@ -53,14 +53,14 @@ def normalised(category: str, rng: np.random.Generator) -> Mesh:
 @functools.cache
 def _views(size: int) -> list[tuple[str, np.ndarray, bytes, bytes]]:
     """Category, quaternion, image and map of normals."""
-    engine = open_engine(Camera(size, PARAMS.render.fov_deg), choose_engine("numba"))
+    engine = open_engine(Camera(size, own_params().render.fov_deg), choose_engine("numba"))
     rng, found = np.random.default_rng(0), []
     for category in sorted(CATEGORIES):
         mesh = normalised(category, rng)
         rotations = Rotation.random(VIEWS, rng)
         drawn = engine.render(*mesh, rotations.as_matrix())
         for quaternion, (image, colours) in zip(rotations.as_quat(canonical=True), drawn, strict=True):
-            quality = PARAMS.render.jpeg_quality
+            quality = own_params().render.jpeg_quality
             jpeg = simplejpeg.encode_jpeg(image[..., None], quality, colorspace="GRAY", colorsubsampling="Gray")
             found.append((category, quaternion, jpeg, png(colours)))
     return found
@@ -93,8 +93,8 @@ def run(backbone: str, task: str, head: str, samples: Samples, folder: Path, ste
 
 def config_of(categories: list[str], task: str, head: str, size: int, **changes: Any) -> ModelConfig:
     """Of a model with the settings of params.yaml, but for these changes."""
-    section = settings().train.of(task).model_copy(update=changes)
-    params = settings().model_copy(update={"train": settings().train.model_copy(update={task: section})})
+    section = own_params().train.of(task).model_copy(update=changes)
+    params = own_params().model_copy(update={"train": own_params().train.model_copy(update={task: section})})
     return ModelConfig.of(params, task, head, categories, size)
 
 
@@ -108,7 +108,7 @@ def begin(config: ModelConfig, samples: Samples, folder: Path, device: DeviceNam
 def rows(samples: Samples, training: Run) -> Shuffled:
     """Of each batch of a training."""
     settings = training.model.config.train
-    return Shuffled(len(samples), settings.batch, PARAMS.seed, range(training.steps))
+    return Shuffled(len(samples), settings.batch, own_params().seed, range(training.steps))
 
 
 def compare(contenders: dict[str, Callable[[], int]], rounds: int) -> pd.DataFrame:

@@ -31,7 +31,8 @@ def alone(path: Path, wait: bool = True) -> Iterator[bool]:
             lock.acquire(blocking=False)
         except Timeout:
             if wait:
-                print(f"{path}: another process works on it; waiting for its end.", file=sys.stderr, flush=True)
+                # At once, with its end: others may say the same at the same time.
+                sys.stderr.write(f"{path}: another process works on it; waiting for its end.\n")
                 queue.acquire()
                 lock.acquire()
                 _release(queue)

@@ -231,7 +231,7 @@ def test_meshes_of_an_older_version(tmp_path):
         (",test,", ",best,", "line 5: chair_0003: its split is neither train nor test"),
         (",12,", ",,", "line 2: chair_0002: its number of faces is missing"),
         (",12,", ",-12,", "line 2: faces is -12.0, allowed: a whole number of at least 1"),
-        (",12,", ",many,", "faces is 'many', allowed: a whole number of at least 1"),
+        (",12,", ",many,", "line 2: faces is 'many', allowed: a whole number of at least 1"),
         (",x,\n", ",x,has no faces\n", "line 2: chair_0002: it needs either a path or a problem"),
         ("split", "spilt", "it has no column 'split'"),
         (",,,,x,has no faces", "", "line 7: bad: it needs either a path or a problem"),

@@ -240,7 +240,7 @@ def test_interrupted(children: Children, data: Path, tmp_path: Path, whole: dict
 def test_a_process_that_decodes_is_lost(children: Children, data: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
     statuses, output = children.train(config_of(batch=2), data, tmp_path, kill=("lose", 25), loaders=2)
     assert statuses == [1], output
-    (said,) = output.splitlines()
+    *_, said = output.splitlines()  # torch may tell before of what it raised where nobody can catch it
     assert said.startswith("A process that decodes images was lost, as it is where memory is short (")
     assert said.endswith("; train.loaders is 2, allowed: fewer, or 0.")
     statuses, output = children.train(config_of(batch=2), data, tmp_path)

@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch finds no GPU here, allowed: --device cpu, for a dry run")
-    trainings.settings()  # what is wrong with them is said before a phase begins
+    trainings.own_params()  # what is wrong with them is said before a phase begins
     out = arguments.out or (Path("benchmarks/gpu.md") if arguments.device == "cuda" else None)
     if not 0 < arguments.minutes < 60 * 24:
         parser.error(f"--minutes is {arguments.minutes:g}, allowed: more than 0, and less than a day")

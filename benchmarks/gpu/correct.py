@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.page import Report
 from benchmarks.gpu.setting import Setting, cached, config_of, new_processes, on_cpu
-from benchmarks.trainings import PARAMS, rows
+from benchmarks.trainings import own_params, rows
 from sphreg import checkpoint
 from sphreg.config import TASKS
 from sphreg.errors import UserError
@@ -195,7 +195,7 @@ def losses_of(model: Model, samples: Samples, steps: int) -> Iterator[float]:
 
 def run_whole(setting: Setting, config: ModelConfig, samples: Samples, name: str, checkpoint_s: float = 60) -> Path:
     """Train by `sphreg.training.train`; the folder with the weights and the log."""
-    how = PARAMS.train.model_copy(
+    how = own_params().train.model_copy(
         update={"device": setting.device, "loaders": 0, "cache": "none", "checkpoint_s": checkpoint_s}
     )
     out = setting.folder / name

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.gpu.page import Report
 from benchmarks.gpu.setting import Setting, config_of
-from benchmarks.trainings import PARAMS
+from benchmarks.trainings import own_params
 from sphreg.config import Execution, Furniture
 from sphreg.evaluation import evaluate
 from sphreg.model import Model
@@ -35,8 +35,8 @@ def main(setting: Setting, report: Report) -> None:
     data = write(setting, size, meshes, views)
     splits = {split: Samples.read(data, split, with_normals=False) for split in ("train", "test")}
     made = time.monotonic() - start
-    paces = {head: pace(setting, head, splits["train"], size) for head in PARAMS.heads}
-    seconds = (setting.left - MARGIN) / len(PARAMS.heads) if setting.gpu else 1.0
+    paces = {head: pace(setting, head, splits["train"], size) for head in own_params().heads}
+    seconds = (setting.left - MARGIN) / len(own_params().heads) if setting.gpu else 1.0
     counts = ", ".join(f"{len(samples):,} views to {split}" for split, samples in splits.items())
     report.say(
         f"Furniture of all ten categories, rendered here in {made:.0f} s: {counts}, of {size} x {size} pixels. "
@@ -45,7 +45,7 @@ def main(setting: Setting, report: Report) -> None:
         "categories, as in the table of `dvc repro -P`. Chance has a median of 132.3°."
     )
     report.table("head", "epochs", "images/s", "median", "Acc@30°", "Acc@15°", "Acc@7.5°")
-    for head in PARAMS.heads:
+    for head in own_params().heads:
         around, step = paces[head]
         steps = max(1, math.floor((seconds - around - TEST) / step)) if setting.gpu else 10
         report.row(head, *trained(setting, head, splits, size, steps))
@@ -54,7 +54,7 @@ def main(setting: Setting, report: Report) -> None:
 def write(setting: Setting, size: int, meshes: int, views: int) -> Path:
     """The dataset, by the functions of the pipeline's stages."""
     folder = setting.folder / "furniture"
-    settings = PARAMS.render.model_copy(
+    settings = own_params().render.model_copy(
         update={
             "engine": "numba",
             "size": size,
@@ -65,7 +65,7 @@ def write(setting: Setting, size: int, meshes: int, views: int) -> Path:
         }
     )
     few = Furniture(seed=0, train=meshes, test=max(2, meshes // 5))
-    source = PARAMS.meshes.model_copy(update={"source": "furniture", "categories": None, "furniture": few})
+    source = own_params().meshes.model_copy(update={"source": "furniture", "categories": None, "furniture": few})
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         build(source, folder / "meshes", folder / "downloads")
         here = Execution(workers=None, scheduler=None)
@@ -80,7 +80,7 @@ def run(setting: Setting, head: str, samples: Samples, size: int, steps: int, ou
     config = config_of(samples.categories, TASK, head, size, epochs=None, iterations=steps, **changes)
     quick = {"device": setting.device, "loaders": None if setting.gpu else 0, "cache": "device"}
     with contextlib.redirect_stdout(io.StringIO()):
-        train(config, samples, out, PARAMS.train.model_copy(update=quick), setting.folder / "scratch")
+        train(config, samples, out, own_params().train.model_copy(update=quick), setting.folder / "scratch")
 
 
 def pace(setting: Setting, head: str, samples: Samples, size: int) -> tuple[float, float]:
