@@ -137,7 +137,7 @@ def test_wrong_settings_are_said_before_a_phase_begins(
 ) -> None:
     (tmp_path / "params.yaml").write_text("head: [")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(program.trainings, "settings", program.trainings.settings.__wrapped__)  # not kept in memory
+    monkeypatch.setattr(program.trainings, "own_params", program.trainings.own_params.__wrapped__)  # not kept in memory
     assert program.main(["--device", "cpu"]) == 1
     said = capsys.readouterr()
     assert said.err.startswith("params.yaml: ") and said.err.count("\n") == 1 and not said.out
