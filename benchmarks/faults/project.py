@@ -165,7 +165,9 @@ def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
 def _content(path: Path) -> bytes:
     content = path.read_bytes()
     if path.name == checksums.NAME:
-        return b"".join(line for line in content.splitlines() if Path(line[66:].decode()).name != "log.csv")
+        return b"".join(
+            line for line in content.splitlines() if Path(line[66:].decode(errors="replace")).name != "log.csv"
+        )
     if path.name != "log.csv":
         return content
     rows = list(csv.DictReader(io.StringIO(content.decode(errors="replace"))))
