@@ -226,6 +226,7 @@ def points(config: dict[str, Any], data: str, folder: str) -> None:
 
 def main(argv: list[str]) -> None:
     """Do what a file says, or else read what to train, line by line, and say how it went."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where those who began the tests ignore it
     if argv:
         for function, request in json.loads(Path(argv[0]).read_text()):
             {"train": train, "points": points}[function](**request)
