@@ -37,7 +37,7 @@ from sphreg.model import Model
 from sphreg.networks.backbones import scaled
 from sphreg.program import program
 from sphreg.samples import Batch, Samples
-from sphreg.training import step
+from sphreg.step import step
 
 STEPS = {  # of a round, which is half a second or a second
     "small": {"rotation": 10, "viewpoint": 10, "normals": 3},

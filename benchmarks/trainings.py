@@ -25,7 +25,8 @@ from sphreg.render.engine import choose_engine, open_engine
 from sphreg.render.png import png
 from sphreg.samples import Batch, Samples
 from sphreg.split import views_table
-from sphreg.training import Run, step
+from sphreg.step import step
+from sphreg.training import Run
 from sphreg.views import write_views
 
 SIZES = {"small": 64, "resnet18": 224}  # pixels

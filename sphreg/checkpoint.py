@@ -28,9 +28,8 @@ def fingerprint(config: ModelConfig, samples: Samples) -> str:
     """A checksum of all that the weights depend on: settings, images and their truth, the code of sphreg, torch."""
     checksum = hashlib.sha256(f"{config.model_dump_json()} torch {torch.__version__}".encode())
     checksum.update(pd.util.hash_pandas_object(samples.table).to_numpy().tobytes())
-    known = checksums.read_checksums(
-        samples.images.path.parent
-    )  # which the files were held against when they were opened
+    # Which the files were held against when they were opened.
+    known = checksums.read_checksums(samples.images.path.parent)
     for views in samples.images, samples.normals:
         if views is not None:
             checksum.update(known[views.path.name].encode())

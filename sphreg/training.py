@@ -4,9 +4,8 @@ import math
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,14 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate.utils import broadcast, broadcast_object_list
-from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import ConstantLR, LRScheduler, MultiStepLR, OneCycleLR
+from torch import nn
 from tqdm import tqdm
 
 from sphreg import checkpoint
 from sphreg.checksums import write_checksums
-from sphreg.config import Train, Training
+from sphreg.config import Train
 from sphreg.cores import Cores
 from sphreg.devices import accelerator, check_device, out_of_memory, seed
 from sphreg.errors import UserError
@@ -31,6 +28,7 @@ from sphreg.locks import alone
 from sphreg.model import Model, ModelConfig
 from sphreg.samples import Batch, Samples
 from sphreg.scratch import tidy
+from sphreg.step import median_error, optimization, step
 
 STATE = ("done", "seconds", "names", "values", "log")  # what a checkpoint has of a run, beside network and optimizer
 LOOK = 20  # steps between two looks at the losses, for which the device is waited for
@@ -303,54 +301,3 @@ class Run:
         if self._is_main:
             tqdm.write(text)
             sys.stdout.flush()
-
-
-def optimization(network: nn.Module, settings: Training, steps: int) -> tuple[Optimizer, LRScheduler]:
-    """The optimizer, and the schedule that is stepped after each of so many batches."""
-    optimizers: dict[str, Callable[..., Optimizer]] = {"adamw": AdamW, "adam": Adam, "sgd": partial(SGD, momentum=0.9)}
-    optimizer = optimizers[settings.optimizer](
-        network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
-    )
-    match settings.schedule:
-        case "onecycle":
-            return optimizer, OneCycleLR(optimizer, settings.lr, steps)
-        case "thirds":
-            return optimizer, MultiStepLR(optimizer, [math.ceil(steps / 3), math.ceil(2 * steps / 3)])
-        case "constant":
-            return optimizer, ConstantLR(optimizer, factor=1)
-
-
-def step(model: Model, network: nn.Module, optimizer: Optimizer, batch: Batch) -> dict[str, Tensor]:
-    """One step of training; what it has to report stays on the device, so that nothing waits for it.
-
-    Args:
-        model: what is trained.
-        network: its network, or what shares the work of it with other processes.
-        optimizer: of the network's weights.
-        batch: this process's part, on the device.
-    """
-    raw = model.raw(batch, network)
-    raw.retain_grad()
-    losses = model.head.loss(raw, model.task.targets(batch.truth).to(raw))
-    # Gradients are averaged over the processes, which may have different numbers of pixels.
-    count = model.accelerator.reduce(model.task.mask(batch.truth).sum().float(), "mean").clamp(min=1)
-    parts = {name: model.task.total(loss, batch.truth) / count for name, loss in losses.items()}
-    loss = torch.stack(list(parts.values())).sum()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    assert raw.grad is not None
-    return (
-        {"loss": loss.detach()}
-        | {name: part.detach() for name, part in parts.items()}
-        | {"grad_norm": raw.grad.norm(dim=-1).sum()}
-    )
-
-
-def median_error(model: Model, samples: Samples) -> float:
-    """The median error in degrees, over images or pixels; NaN without any."""
-    errors = [
-        model.task.error(model.task.answer(points.to(batch.truth)), batch.truth)[model.task.mask(batch.truth)]
-        for batch, points in model.points(samples, model.config.train.batch)
-    ]
-    return math.degrees(torch.cat(errors).median()) if errors else math.nan

@@ -23,8 +23,8 @@ from sphreg.model import Model, ModelConfig
 from sphreg.networks.backbones import BACKBONES
 from sphreg.networks.pixels import MirroredNetwork
 from sphreg.samples import Batch
+from sphreg.step import optimization, step
 from sphreg.tasks import TASKS
-from sphreg.training import optimization, step
 from tests.settings import FILE
 
 ROOT = Path(__file__).parents[1]

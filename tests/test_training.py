@@ -29,7 +29,7 @@ from sphreg.heads.direct import Direct
 from sphreg.model import Model, ModelConfig
 from sphreg.samples import Batch, Samples
 from sphreg.split import views_table
-from sphreg.training import optimization, step
+from sphreg.step import optimization, step
 from sphreg.views import write_views
 from tests.settings import PARAMS
 

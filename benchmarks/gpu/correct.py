@@ -29,7 +29,8 @@ from sphreg.heads import HEADS
 from sphreg.loading import Shuffled, kept, loader
 from sphreg.model import Model, ModelConfig
 from sphreg.samples import Batch, Samples
-from sphreg.training import LOOK, Run, optimization, step, train
+from sphreg.step import optimization, step
+from sphreg.training import LOOK, Run, train
 
 SIZE = 64  # pixels
 IMAGES = {True: 6400, False: 256}  # on a GPU, or not

@@ -17,7 +17,8 @@ from sphreg.config import TASKS
 from sphreg.heads import HEADS
 from sphreg.loading import loader, processes
 from sphreg.samples import Batch, Samples
-from sphreg.training import Run, step
+from sphreg.step import step
+from sphreg.training import Run
 
 PAPER = 150 * TRAIN_VIEWS  # images in the paper's training, of so many epochs
 GOALS = {"device": 0.95, "ram": 0.90, "none": 0.85}  # of the step on one fixed batch

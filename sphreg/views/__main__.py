@@ -17,8 +17,7 @@ from jaxtyping import UInt8
 from matplotlib.backends import BackendFilter, backend_registry
 from PIL import Image
 
-from sphreg.checksums import NAME as CHECKSUMS
-from sphreg.checksums import check
+from sphreg.checksums import check_if_any
 from sphreg.errors import UserError, printable
 from sphreg.figures import png
 from sphreg.figures.sheet import sheet
@@ -60,8 +59,7 @@ def open_packed(path: Path) -> Album:
         UserError: one of them cannot be read.
     """
     table = path.with_name(f"{path.name.removesuffix('.lmdb').removesuffix('.normals')}.csv")
-    if path.with_name(CHECKSUMS).is_file():
-        check(path.parent, [file.name for file in (path, table)])
+    check_if_any(path.parent, [file.name for file in (path, table)])
     views = Views(path)
     if not table.is_file():
         return Album(views.keys, lambda key: _picture(views, key), lambda key: key, {}, NOTE)
