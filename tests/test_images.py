@@ -278,7 +278,7 @@ class TestRefused:
     def test_nothing_is_given_to_ghostscript(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("it ran"))
         (tmp_path / "a.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n")
-        refused(tmp_path / "a.png", f"not one of the formats {', '.join(FORMATS)}")
+        refused(tmp_path / "a.png", f"damaged, or not one of the formats {', '.join(FORMATS)}")
 
     def test_what_is_no_regular_file(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe.png")

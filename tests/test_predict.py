@@ -404,7 +404,7 @@ class TestNormals:
         assert [normals.shape for normals in maps] == [(8, 12, 3), (20, 6, 3), (5, 5, 3)]
 
 
-UNKNOWN = f"not one of the formats {', '.join(FORMATS)}"
+UNKNOWN = f"damaged, or not one of the formats {', '.join(FORMATS)}"
 SENTENCES = {
     "missing": "missing.png: there is no such file.",
     "text": f"text.png: it is no image that can be used ({UNKNOWN}).",

@@ -115,7 +115,7 @@ def _opened(image: Single) -> Iterator[Image.Image]:
     except Exception as error:  # the decoders of damaged files raise errors of a dozen kinds
         match error:
             case UnidentifiedImageError():
-                reason = f"not one of the formats {', '.join(FORMATS)}"
+                reason = f"damaged, or not one of the formats {', '.join(FORMATS)}"
             case Image.DecompressionBombError():
                 reason = f"too many pixels, allowed: up to {LARGEST:,} each way"
             case OSError(strerror=str(strerror)):
