@@ -77,7 +77,7 @@ class Processes:
 
         def attempt(waiting: deque[Task], number: int) -> Generator[tuple[Task, Any], None, list[Task]]:
             # An OpenGL context hangs after a fork.
-            pool = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), _start)
+            pool = _Pool(number, multiprocessing.get_context("spawn"), _start)
             try:
                 return (yield from _drain(pool, lambda: 2 * number, function, waiting, arguments, BrokenExecutor))
             finally:
@@ -89,6 +89,21 @@ class Processes:
             for suspect in (yield from attempt(waiting, self.number)):
                 if (yield from attempt(deque([suspect]), 1)):
                     raise UserError(f"{suspect}: the process that worked on it died twice, perhaps for want of memory.")
+
+
+class _Pool(ProcessPoolExecutor):
+    """Ctrl-C reaches all processes of a terminal, and is the parent's to handle: others do not see it from the start.
+
+    To ignore it once they run is too late, as they import for seconds before.
+    """
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Start a process, if there is none that waits, and give it work."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(*args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Cluster:
@@ -165,7 +180,6 @@ def _drain(
 
 def _start() -> None:
     """In a new process of a pool."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

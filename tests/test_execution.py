@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from sphreg.execution import Processes, workers
 from sphreg.render import dataset
 from tests.shapes import asymmetric, box
 from tests.test_rendering import ROOT, SETTINGS, contents, wait_for, write_meshes
-from tests.work import die_always, die_at_a_mesh, die_once, fail, read, square
+from tests.work import die_always, die_at_a_mesh, die_once, fail, hears_ctrl_c, read, square
 
 MESHES = {f"chair_{n:04d}": ("chair", "train" if n else "test", box(1, 2, 3 + n)) for n in range(7)}
 
@@ -41,6 +42,13 @@ def test_arguments_are_made_when_they_are_needed():
     for _ in Processes(2).each(square, range(40), arguments):
         yielded += 1
     assert made == list(range(40))
+
+
+def test_ctrl_c_is_the_parents_from_the_start():
+    """Not once they have set a handler: they import for seconds before, and would tell where they were interrupted."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert [result for _, result in Processes(2).each(hears_ctrl_c, range(4), lambda _: (None,))] == [False] * 4
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def test_a_process_that_dies_costs_no_result(tmp_path):

@@ -27,6 +27,10 @@ def die_always(number):
     return number
 
 
+def hears_ctrl_c(_):
+    return signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def fail(number):
     raise ValueError(number)
 
