@@ -12,8 +12,6 @@ ALLOWED = {
     "predict *:*.???:flip*": "Other pixels are another image; of most formats no checksum is kept or looked at.",
     "predict *:*.???:zeros": "The same.",
     "predict *:*.???:swapped*": "Another image is an image.",
-    "views test*:test.csv:missing": "The viewer shows views without their table, too.",
-    "views test*:test.csv:dangling": "The same.",
     "views test*:test.csv:half_of_rows*": "A view without a row is shown with its key alone.",
     "views test*:test.csv:row_less*": "The same.",
     "views original:*": "The original dataset came without checksums.",

@@ -160,7 +160,8 @@ def programs(stages: list[Program], folder: Path) -> dict[Program, Callable[[], 
             found[here] = partial(_images, main)
     for part in "test", "test.normals":
         reads = (f"data/so3/{part}.lmdb", "data/so3/test.csv")
-        here = Program(f"views {part}", main, "sphreg.views", (reads[0], "--out", "out.png"), reads, ("out.png",), ())
+        arguments, beside = (reads[0], "--out", "out.png"), ("data/so3/SHA256SUMS",)
+        here = Program(f"views {part}", main, "sphreg.views", arguments, reads, ("out.png",), beside)
         found[here] = _nothing
     reads = ("data.mdb", "viewID2quat.pkl")
     root = folder / "original"
