@@ -195,7 +195,7 @@ def _folder(settings: Meshes, downloads: Path) -> Source:
 
 
 def _is_mesh(path: Path) -> bool:
-    return path.suffix[1:].lower() in FORMATS and not path.is_dir()
+    return path.suffix[1:].lower() in FORMATS
 
 
 def _modelnet10(settings: Meshes, downloads: Path) -> Source:

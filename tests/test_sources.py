@@ -88,7 +88,7 @@ def test_the_index_and_the_meshes_of_a_folder(made, own):
     own("bed/train/e.Glb", 1.4)
     for other in ("README.md", "chair/notes.txt", "chair/train/.hidden.off", "chair/train/b.mtl", ".git/train/x.off"):
         own(other, b"not a mesh")
-    (own.path / "chair/train/folder.off").mkdir()
+    (own.path / "chair/train/folder").mkdir()
     (own.path / "chair/validation").mkdir()
     out = made(settings("folder", path=own.path))
     rows = index(out)
@@ -109,6 +109,14 @@ def test_the_index_and_the_meshes_of_a_folder(made, own):
         np.testing.assert_allclose(mesh.vertices, expected.vertices, rtol=0, atol=1e-10)
     assert set(files(out)) == {"SHA256SUMS", "index.csv", "source.json", *[row["path"] for row in rows]}
     assert json.loads((out / "source.json").read_text()) == {"source": "folder", "path": str(own.path), "up": "z"}
+
+
+def test_a_folder_that_is_called_a_mesh_is_named(made, own):
+    own("chair/train/a.off", 1.0)
+    own("chair/test/b.off", 1.1)
+    (own.path / "chair/test/c.obj").mkdir()
+    with pytest.raises(UserError, match=r"chair/test/c\.obj: cannot be read: it is no regular file"):
+        made(settings("folder", path=own.path))
 
 
 def test_some_categories_only(made, own):
