@@ -1,5 +1,6 @@
 """Images as users have them, brought to the squares that a model was trained on, and maps brought back."""
 
+import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -130,7 +131,10 @@ def _opened_file(path: str) -> Iterator[Image.Image]:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise UserError("it is no regular file")  # to open a pipe may take for ever
     # Of a path Pillow maps an uncompressed TIFF into memory, which scrambles it where it is to be turned by 90 degrees.
-    with open(path, "rb") as file, Image.open(file, formats=FORMATS) as opened:
+    # An open file it asks for as many bytes as a damaged one says that there are, and Python takes memory for all.
+    with open(path, "rb") as file:
+        content = io.BytesIO(file.read())
+    with Image.open(content, formats=FORMATS) as opened:
         yield opened
 
 
