@@ -1,5 +1,6 @@
 """The dataset card: what a packed dataset holds, as tables in Markdown, a curve and pictures, small enough for git."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -11,6 +12,7 @@ from jaxtyping import Float64, UInt8
 from matplotlib.figure import Figure
 
 from sphreg.checksums import check
+from sphreg.errors import UserError
 from sphreg.figures import dataset, png
 from sphreg.figures.sheet import sheet
 from sphreg.files import write_whole
@@ -36,7 +38,14 @@ MESH_VIEWS = 20  # as in the paper
 MAPS = 500  # maps of normals of each split that the shares of pixels are taken from
 TEXTS = [False, False]  # columns that are flush left
 SIZE = Column(int, 0, optional=True)  # of a mesh; none where it was left out
-INDEX = {"category": TEXT, "vertices": SIZE, "faces": SIZE, "source": TEXT, "problem": Column(str, optional=True)}
+INDEX = {
+    "category": TEXT,
+    "split": TEXT,
+    "vertices": SIZE,
+    "faces": SIZE,
+    "source": TEXT,
+    "problem": Column(str, optional=True),
+}
 SKIPPED = 10  # meshes that the card names; the index has all
 
 
@@ -106,6 +115,7 @@ def read(data: Path, meshes: Path) -> Dataset:
     sizes = {name: (data / name).stat().st_size for name in files}
     check(meshes, ["index.csv", "source.json"])
     index = read_table(meshes / "index.csv", INDEX)
+    _check_meshes(index, meshes / "index.csv", info)
     return Dataset(info, read_json(meshes / "source.json", Source), index, splits, sizes)
 
 
@@ -125,6 +135,17 @@ def histogram(angles: Float64[np.ndarray, "n"]) -> pd.DataFrame:
     haar = (1 - np.cos(np.radians(middles))) / 180
     density = counts / (len(angles) * BIN_DEG)
     return pd.DataFrame({"angle_deg": middles, "density_per_deg": density, "haar_per_deg": haar})
+
+
+def _check_meshes(index: pd.DataFrame, path: Path, info: Info) -> None:
+    used = index[index["problem"] == ""]
+    listed = Counter(zip(used["split"], used["category"], strict=True))
+    packed = Counter(
+        {(split, name): each.meshes for split, counts in info.counts.items() for name, each in counts.items()}
+    )
+    for split, category in sorted(listed | packed):
+        if (found := listed[split, category]) != (right := packed[split, category]):
+            raise UserError(f"{path}: of {category} it has {found} meshes for {split}, allowed: {right} (info.json).")
 
 
 def random_views(found: Dataset) -> dict[str, UInt8[np.ndarray, "_ h w"]]:

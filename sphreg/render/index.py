@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sphreg.checksums import NAME, read_checksums
 from sphreg.errors import UserError
 from sphreg.tables import TEXT, Column, read_table
 
@@ -35,7 +36,7 @@ def read_index(meshes: Path) -> list[Entry]:
     """The meshes to be rendered: those of index.csv that were not skipped, in its order.
 
     Raises:
-        UserError: there is no index, no mesh in it, one twice, or something else in it than belongs there.
+        UserError: there is no index, no mesh in it, one twice, one less than there are, or something else in it.
     """
     index = meshes / "index.csv"
     names = {"mesh": TEXT, "category": TEXT, "split": TEXT}
@@ -54,4 +55,7 @@ def read_index(meshes: Path) -> list[Entry]:
         if wrong.any():
             line, mesh = table.index[wrong][0] + 2, table["mesh"][wrong].iloc[0]
             raise UserError(f"{index}, line {line}: {mesh}: {reason}.")
+    stored = read_checksums(meshes) if (meshes / NAME).exists() else {}
+    if unlisted := sorted({name for name in stored if name.endswith(".off")} - set(table["path"])):
+        raise UserError(f"{index}: {unlisted[0]} is missing in it ({meshes / NAME} has it); make it again.")
     return [Entry(*row) for row in table.loc[used, list(columns)].astype({"faces": int}).itertuples(index=False)]
