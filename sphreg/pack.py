@@ -14,14 +14,13 @@ from tqdm import tqdm
 
 from sphreg.checksums import check, read_checked, read_checksums, write_checksums
 from sphreg.config import Images, Render
-from sphreg.errors import UserError
 from sphreg.files import write_whole
 from sphreg.info import NOTE, SPLITS, Counts, Distance, Info, Shading, Source, SplitName, write_info
 from sphreg.reading import parse_json, read_json
 from sphreg.render.camera import AMBIENT, BACKGROUND, HEADLIGHT, Camera
 from sphreg.render.index import Entry, read_index
 from sphreg.render.shards import decode_shard, view_names
-from sphreg.split import check_views, count_views, is_unit, views_table
+from sphreg.split import check_views, count_views, views_table
 from sphreg.views import writing
 
 
@@ -106,9 +105,6 @@ def _pack_split(
             file = entry.shard(Path())
             content = read_checked(shards, file.as_posix(), checksums)
             shard = decode_shard(content, shards / file, settings, split)
-            if not (unit := is_unit(shard.quaternions)).all():
-                wrong = f"{names[unit.argmin()]} is {shard.quaternions[unit.argmin()].tolist()}"
-                raise UserError(f"{shards / file}: the quaternion of {wrong}, allowed: of length 1; render again.")
             for key, _, number in group:
                 quaternions.append(shard.quaternions[number])
                 put_image(key, shard.images[number])

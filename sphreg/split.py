@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
 from sphreg.checksums import check
 from sphreg.errors import UserError
 from sphreg.info import Counts, Info, SplitName
+from sphreg.render.sampling import TOLERANCE, is_unit
 from sphreg.tables import TEXT, Column, check_table, read_table
 from sphreg.viewpoints import viewpoint_angles
 from sphreg.views import Views
 
 # How far the norm of a quaternion may be from 1, and the angles beside it from its own, in degrees.
-TOLERANCE = 1e-6
 COMPONENT, TURN = Column(float, -1 - TOLERANCE, 1 + TOLERANCE), Column(float, -180, 180)
 NAMES, QUATERNION, ANGLES = ["key", "category", "mesh"], ["qx", "qy", "qz", "qw"], ["azimuth", "elevation", "tilt"]
 DEGREES = [f"{angle}_deg" for angle in ANGLES]
@@ -52,11 +52,6 @@ def views_table(
     table[["qw", *QUATERNION[:3]]] = quaternions[:, [3, 0, 1, 2]]
     table[DEGREES] = np.degrees(viewpoint_angles(quaternions))
     return table
-
-
-def is_unit(quaternions: Float64[np.ndarray, "n 4"]) -> Bool[np.ndarray, "n"]:
-    """Which are rotations: finite and of unit length."""
-    return np.abs(np.linalg.norm(quaternions, axis=1) - 1) <= TOLERANCE
 
 
 def check_views(table: pd.DataFrame, path: Path) -> None:

@@ -16,6 +16,7 @@ from simplejpeg import decode_jpeg_header
 
 from sphreg.config import Render
 from sphreg.errors import UserError
+from sphreg.render.sampling import is_unit
 
 ROTATIONS = "quaternions"
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR"  # what width, height, depth and type of colour follow
@@ -89,6 +90,9 @@ def decode_shard(content: bytes, path: Path, settings: Render, split: str) -> Sh
         if not arrays[name]["data"].startswith(PNG + struct.pack(">IIBB", size, size, 8, 2)):
             raise UserError(f"{path}: {name} is no PNG of {size} x {size} pixels in colour; render again.")
     quaternions = np.frombuffer(arrays[ROTATIONS]["data"], "<f8").reshape(-1, 4)
+    if not (unit := is_unit(quaternions)).all():
+        wrong = f"{views[unit.argmin()]} is {quaternions[unit.argmin()].tolist()}"
+        raise UserError(f"{path}: the quaternion of {wrong}, allowed: of length 1; render again.")
     return Shard(quaternions, *([bytes(arrays[name]["data"]) for name in names] for names in (images, normals)))
 
 
