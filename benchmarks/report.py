@@ -22,6 +22,7 @@ from scipy.spatial.transform import Rotation
 from benchmarks.packed import describe
 from benchmarks.results import write_result
 from benchmarks.rounds import machine
+from sphreg.checksums import write_checksums
 from sphreg.comparison import Scored, compare
 from sphreg.furniture import CATEGORIES, furniture
 from sphreg.info import read_info
@@ -180,6 +181,7 @@ def _write_dataset(folder: Path, table: pd.DataFrame, categories: Sequence[str],
             rows.append((name, category, "test", path.relative_to(folder / "meshes"), *counts, name, ""))
     index = ["mesh", "category", "split", "path", "vertices", "faces", "source", "problem"]
     pd.DataFrame(rows, columns=index).to_csv(folder / "meshes" / "index.csv", index=False)
+    write_checksums(folder / "meshes")
     (folder / "so3").mkdir()
     table.to_csv(folder / "so3" / "test.csv", index=False)
     items = [

@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -266,11 +266,27 @@ def test_a_right_prediction_is_drawn_as_the_image_was(study: Path) -> None:
     assert shown[0].error_deg < shown[1].error_deg < shown[2].error_deg
 
 
-def test_a_missing_mesh_is_named(study: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.unlink(), r"000\d\.off: it cannot be read"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9]), r"000\d\.off: it is not what was written"),
+    ],
+)
+def test_a_mesh_that_is_missing_or_another_is_named(
+    study: Path, tmp_path: Path, damage: Callable[[Path], object], said: str
+) -> None:
     table = pd.read_csv(study / "results" / "0" / "0" / "rotation" / "errors.csv")
-    (tmp_path / "index.csv").write_text((study / "meshes" / "index.csv").read_text())
-    with pytest.raises(UserError, match=r"the mesh chair_000\d, which was tested, is not there"):
+    shutil.copytree(study / "meshes", tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("*/*.off"):
+        damage(path)
+    with pytest.raises(UserError, match=said):
         list(gallery(table, Views(study / "so3" / "test.lmdb"), Meshes(tmp_path), Camera(SIZE, 40.0), 1))
+
+
+def test_a_mesh_of_another_dataset_is_named(study: Path) -> None:
+    with pytest.raises(UserError, match="the mesh chair_9, which was tested, is not there"):
+        Meshes(study / "meshes")["chair_9"]
 
 
 def test_signs_are_right_where_all_are() -> None:

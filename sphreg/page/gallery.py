@@ -10,6 +10,7 @@ import simplejpeg
 from jaxtyping import UInt8
 from scipy.spatial.transform import Rotation
 
+from sphreg.checksums import read_checked, read_checksums
 from sphreg.errors import UserError
 from sphreg.meshes import Mesh, decode_normalised
 from sphreg.page.results import predicted_quaternions
@@ -48,19 +49,13 @@ class Meshes:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.paths = {entry.mesh: folder / entry.path for entry in read_index(folder)}
+        self.paths = {entry.mesh: entry.path for entry in read_index(folder)}
+        self.known = read_checksums(folder)
 
     def __getitem__(self, name: str) -> Mesh:
-        try:
-            content = self.paths[name].read_bytes()
-        except (KeyError, OSError):
-            raise UserError(
-                f"{self.folder}: the mesh {name}, which was tested, is not there; run `dvc repro meshes`."
-            ) from None
-        try:
-            return decode_normalised(content)
-        except UserError as error:
-            raise UserError(f"{self.paths[name]}: it {error}; run `dvc repro meshes`.") from None
+        if name not in self.paths:
+            raise UserError(f"{self.folder}: the mesh {name}, which was tested, is not there; run `dvc repro meshes`.")
+        return decode_normalised(read_checked(self.folder, self.paths[name], self.known))
 
 
 def draw(rows: pd.DataFrame, meshes: Meshes, camera: Camera) -> UInt8[np.ndarray, "n h h"]:
