@@ -199,9 +199,11 @@ def read_log(path: Path) -> pd.DataFrame:
     Raises:
         UserError: it cannot be read, or is no log from the first epoch on.
     """
-    table = read_table(path, LOG)
+    table = read_table(path, LOG, others=Column())
     if table.empty:
         raise UserError(f"{path}: it has no row.")
+    held_out = table["validation_median_deg"]
+    _refuse(path, held_out.isna() != held_out.isna()[0], "validation_median_deg is there in some rows, not in others")
     _refuse(path, table["epoch"] != np.arange(1, len(table) + 1), "it is not the next epoch, counted from 1")
     return table
 

@@ -48,13 +48,16 @@ class Column:
 TEXT = Column(str)
 
 
-def read_table(path: Path, columns: Mapping[str, Column], unique: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path, columns: Mapping[str, Column], unique: Sequence[str] = (), others: Column | None = None
+) -> pd.DataFrame:
     """These columns of a CSV file. Names stay what they are: a category may be called `NA` or `1`.
 
     Args:
         path: of the file.
         columns: what has to be there; others may be there, too, and are left out.
         unique: columns that no two rows have in common.
+        others: what these are, if that is known.
 
     Raises:
         UserError: the file cannot be read, lacks a column, or has a row that is not as the columns say.
@@ -65,7 +68,8 @@ def read_table(path: Path, columns: Mapping[str, Column], unique: Sequence[str] 
         if missing := [name for name in columns if name not in there]:
             names = shorten(", ".join(map(repr, there)), 500, placeholder=" ...")
             raise UserError(f"{path}: it has no column {missing[0]!r}, only {names}.")
-        numbers = {name: column for name, column in columns.items() if column.kind is not str}
+        known = {name: others for name in there if others} | dict(columns)
+        numbers = {name: column for name, column in known.items() if column.kind is not str}
         try:
             table = pd.read_csv(
                 path,
@@ -77,9 +81,9 @@ def read_table(path: Path, columns: Mapping[str, Column], unique: Sequence[str] 
         except ValueError:
             _find_text(path, numbers)
             raise
-        table = table[list(columns)].copy()
-    check_table(table, path, columns, unique)
-    return table
+        table = table[list(known)].copy()
+    check_table(table, path, known, unique)
+    return table[list(columns)]
 
 
 def check_table(table: pd.DataFrame, path: Path, columns: Mapping[str, Column], unique: Sequence[str] = ()) -> None:
