@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from sphreg.checksums import check
 from sphreg.errors import UserError
 from sphreg.info import Counts, Info, SplitName
-from sphreg.render.sampling import TOLERANCE, is_unit
+from sphreg.quaternions import TOLERANCE, is_unit
 from sphreg.tables import TEXT, Column, check_table, read_table
 from sphreg.viewpoints import viewpoint_angles
 from sphreg.views import Views

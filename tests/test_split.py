@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from sphreg.checksums import write_checksums
 from sphreg.errors import UserError
 from sphreg.info import read_info
-from sphreg.render.sampling import TOLERANCE, is_unit
+from sphreg.quaternions import TOLERANCE, is_unit
 from sphreg.split import COLUMNS, Split, check_views, read_split, read_views, views_table
 from sphreg.views import Views, write_views
 

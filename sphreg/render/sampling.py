@@ -3,10 +3,8 @@
 import zlib
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 from scipy.spatial.transform import Rotation
-
-TOLERANCE = 1e-6  # of lengths and of components
 
 
 def rotations(seed: int, name: str, n: int) -> Float64[np.ndarray, "n 4"]:
@@ -17,8 +15,3 @@ def rotations(seed: int, name: str, n: int) -> Float64[np.ndarray, "n 4"]:
     """
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     return Rotation.random(n, generator).as_quat(canonical=True)
-
-
-def is_unit(quaternions: Float64[np.ndarray, "n 4"]) -> Bool[np.ndarray, "n"]:
-    """Which are rotations: finite and of unit length."""
-    return np.abs(np.linalg.norm(quaternions, axis=1) - 1) <= TOLERANCE

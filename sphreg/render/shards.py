@@ -16,7 +16,7 @@ from simplejpeg import decode_jpeg_header
 
 from sphreg.config import Render
 from sphreg.errors import UserError
-from sphreg.render.sampling import is_unit
+from sphreg.quaternions import is_unit
 
 ROTATIONS = "quaternions"
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR"  # what width, height, depth and type of colour follow
