@@ -144,13 +144,6 @@ class Training(Section):
             raise ValueError(f"{lengths}, allowed: a number for one, null for the other")
         return self
 
-    def steps(self, per_epoch: int) -> int:
-        """How many batches there are in all, with so many in an epoch."""
-        if self.epochs is not None:
-            return self.epochs * per_epoch
-        assert self.iterations is not None
-        return self.iterations
-
 
 class RotationTraining(Training):
     """Rotation: a quaternion."""

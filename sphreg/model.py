@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from sphreg import heads, networks
+from sphreg import heads, networks, tasks
 from sphreg.checksums import check_if_any
 from sphreg.config import (
     DeviceName,
@@ -33,7 +33,6 @@ from sphreg.heads import HEADS
 from sphreg.loading import in_order, loader
 from sphreg.reading import read_json, reading
 from sphreg.samples import Batch, Samples
-from sphreg.tasks import TASKS
 
 
 class ModelConfig(Section):
@@ -93,7 +92,7 @@ class Model:
     def __init__(self, config: ModelConfig, device: DeviceName = "auto", weights: Path | None = None):
         self.config = config
         self.accelerator = accelerator(device)
-        self.task = TASKS[config.task](config.train)
+        self.task = tasks.build(config.task, config.train)
         self.head = heads.build(config.head, self.task.sphere, config.head_settings)
         self.device = self.accelerator.device
         # A config that was not held against weights yet may ask for any size.

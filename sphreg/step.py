@@ -14,6 +14,14 @@ from sphreg.model import Model
 from sphreg.samples import Batch, Samples
 
 
+def length(settings: Training, per_epoch: int) -> int:
+    """How many batches a training has, with so many in an epoch."""
+    if settings.epochs is not None:
+        return settings.epochs * per_epoch
+    assert settings.iterations is not None
+    return settings.iterations
+
+
 def optimization(network: nn.Module, settings: Training, steps: int) -> tuple[Optimizer, LRScheduler]:
     """The optimizer, and the schedule that is stepped after each of so many batches."""
     optimizers: dict[str, Callable[..., Optimizer]] = {"adamw": AdamW, "adam": Adam, "sgd": partial(SGD, momentum=0.9)}

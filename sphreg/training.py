@@ -28,7 +28,7 @@ from sphreg.locks import alone
 from sphreg.model import Model, ModelConfig
 from sphreg.samples import Batch, Samples
 from sphreg.scratch import tidy
-from sphreg.step import median_error, optimization, step
+from sphreg.step import length, median_error, optimization, step
 
 STATE = ("done", "seconds", "names", "values", "log")  # what a checkpoint has of a run, beside network and optimizer
 LOOK = 20  # steps between two looks at the losses, for which the device is waited for
@@ -134,7 +134,7 @@ class Run:
     def __init__(self, model: Model, steps_per_epoch: int, out: Path) -> None:
         settings = model.config.train
         self.model, self.steps_per_epoch, self.out = model, steps_per_epoch, out
-        self.steps = settings.steps(steps_per_epoch)
+        self.steps = length(settings, steps_per_epoch)
         self.epochs = math.ceil(self.steps / steps_per_epoch)
         self.optimizer, self.schedule = optimization(model.network, settings, self.steps)
         if settings.compile:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from sphreg import presets
 from sphreg.config import SMALLEST, Params, Training, check_heads, load, read
 from sphreg.errors import UserError
+from sphreg.step import length
 from tests.settings import FILE, PARAMS
 
 ROOT = Path(__file__).parents[1]
@@ -117,9 +118,9 @@ def test_no_setting_has_a_default_in_code() -> None:
 
 def test_lengths_in_epochs_and_in_iterations() -> None:
     epochs = PARAMS.train.normals.model_copy(update={"epochs": 7, "iterations": None})
-    assert epochs.steps(per_epoch=11) == 77
+    assert length(epochs, per_epoch=11) == 77
     iterations = PARAMS.train.normals.model_copy(update={"epochs": None, "iterations": 40_000})
-    assert iterations.steps(per_epoch=11) == iterations.steps(per_epoch=50_000) == 40_000
+    assert length(iterations, per_epoch=11) == length(iterations, per_epoch=50_000) == 40_000
 
 
 def test_the_smallest_image_is_known_for_each_backbone() -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
+from sphreg import tasks
 from sphreg.config import SMALLEST
 from sphreg.errors import UserError
 from sphreg.networks import build
@@ -47,7 +48,7 @@ def network(
     task: str, parts: tuple[int, ...], categories: int = 3, **settings: Any
 ) -> PoseNetwork | PixelNetwork | MirroredNetwork:
     section = getattr(TRAIN, task).model_copy(update={"hidden": 8, "backbone": "small"} | settings)
-    return build(TASKS[task](section), parts, categories).eval()
+    return build(tasks.build(task, section), parts, categories).eval()
 
 
 @cache

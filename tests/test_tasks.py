@@ -9,12 +9,15 @@ import torch
 from scipy.spatial.transform import Rotation as Turn
 from torch import Tensor
 
-from sphreg import heads
+from sphreg import heads, tasks
 from sphreg.config import TASKS as NAMES
 from sphreg.heads.base import Head
 from sphreg.spheres import Sphere
-from sphreg.tasks import TASKS, Normals, Rotation, Viewpoint
+from sphreg.tasks import TASKS
 from sphreg.tasks.base import Pose, Task
+from sphreg.tasks.normals import Normals
+from sphreg.tasks.rotation import Rotation
+from sphreg.tasks.viewpoint import Viewpoint
 from tests.settings import PARAMS
 
 TRAIN = PARAMS.train
@@ -22,7 +25,7 @@ TRAIN = PARAMS.train
 
 def task(name: str, **settings: Any) -> Task:
     section = getattr(TRAIN, name)
-    return TASKS[name](section.model_copy(update=settings))
+    return tasks.build(name, section.model_copy(update=settings))
 
 
 def rotation() -> Rotation:
@@ -88,13 +91,13 @@ class TestEveryTask:
         [("rotation", 1, Sphere(4, 3), 8), ("viewpoint", 3, Sphere(2), 4), ("normals", None, Sphere(3, 2), 4)],
     )
     def test_its_points_and_their_sphere(self, name: str, points: int | None, sphere: Sphere, classes: int) -> None:
-        built = TASKS[name](getattr(TRAIN, name))
+        built = tasks.build(name, getattr(TRAIN, name))
         assert (built.points, built.sphere, built.sphere.classes) == (points, sphere, classes)
 
     def test_each_gets_its_own_section_of_the_settings(self) -> None:
         assert list(TASKS) == list(NAMES)
         for name in TASKS:
-            assert TASKS[name](getattr(TRAIN, name)).settings == getattr(TRAIN, name)
+            assert tasks.build(name, getattr(TRAIN, name)).settings == getattr(TRAIN, name)
 
     @pytest.mark.parametrize("name", ["rotation", "viewpoint"])
     def test_losses_of_poses_are_summed_over_the_points(self, name: str) -> None:

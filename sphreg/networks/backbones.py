@@ -93,17 +93,16 @@ def _resnet(name: str, expansion: int) -> Backbone:
 
 
 BACKBONES = {
-    backbone.name: backbone
-    for backbone in (
-        Backbone("small", 1, ("flatten", 2048), {"levels.0": 16, "levels.1": 32, "levels.2": 64, "levels.3": 128}),
-        Backbone("alexnet", 3, ("classifier.5", 4096), {"features.1": 64, "features.4": 192, "features.11": 256}),
-        _vgg("vgg16", 3, 8, 15, 22, 29),
-        _vgg("vgg16_bn", 5, 12, 22, 32, 42),
-        _resnet("resnet18", expansion=1),
-        _resnet("resnet34", expansion=1),
-        _resnet("resnet50", expansion=4),
-        _resnet("resnet101", expansion=4),
-    )
+    "small": Backbone("small", 1, ("flatten", 2048), {f"levels.{i}": 16 * 2**i for i in range(4)}),
+    "alexnet": Backbone(
+        "alexnet", 3, ("classifier.5", 4096), {"features.1": 64, "features.4": 192, "features.11": 256}
+    ),
+    "vgg16": _vgg("vgg16", 3, 8, 15, 22, 29),
+    "vgg16_bn": _vgg("vgg16_bn", 5, 12, 22, 32, 42),
+    "resnet18": _resnet("resnet18", expansion=1),
+    "resnet34": _resnet("resnet34", expansion=1),
+    "resnet50": _resnet("resnet50", expansion=4),
+    "resnet101": _resnet("resnet101", expansion=4),
 }
 
 

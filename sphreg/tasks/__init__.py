@@ -1,8 +1,24 @@
-"""The tasks by name."""
+"""The tasks by name. A task's file is imported when it is built, so that no other one counts for it."""
 
-from sphreg.tasks.base import Task
-from sphreg.tasks.normals import Normals
-from sphreg.tasks.rotation import Rotation
-from sphreg.tasks.viewpoint import Viewpoint
+import pkgutil
+from typing import TYPE_CHECKING
 
-TASKS: dict[str, type[Task]] = {"rotation": Rotation, "viewpoint": Viewpoint, "normals": Normals}
+if TYPE_CHECKING:
+    from sphreg.config import Training
+    from sphreg.tasks.base import Task
+
+TASKS = {
+    "rotation": "sphreg.tasks.rotation:Rotation",
+    "viewpoint": "sphreg.tasks.viewpoint:Viewpoint",
+    "normals": "sphreg.tasks.normals:Normals",
+}
+
+
+def build(name: str, settings: "Training") -> "Task":
+    """The task `name`, with its settings.
+
+    Raises:
+        KeyError: there is no such task.
+    """
+    task: Task = pkgutil.resolve_name(TASKS[name])(settings)
+    return task
