@@ -3,7 +3,6 @@
 import hashlib
 import io
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sphreg import checksums
+from sphreg import checksums, code
 from sphreg.devices import out_of_memory
 from sphreg.errors import UserError
 from sphreg.files import whole
@@ -25,7 +24,7 @@ KEPT = 8  # results: more than there are trainings at once, and they take up to 
 
 
 def fingerprint(config: ModelConfig, samples: Samples) -> str:
-    """A checksum of all that the weights depend on: settings, images and their truth, the code of sphreg, torch."""
+    """A checksum of all that the weights depend on: settings, images and their truth, the code that trains, torch."""
     checksum = hashlib.sha256(f"{config.model_dump_json()} torch {torch.__version__}".encode())
     checksum.update(pd.util.hash_pandas_object(samples.table).to_numpy().tobytes())
     # Which the files were held against when they were opened.
@@ -35,10 +34,8 @@ def fingerprint(config: ModelConfig, samples: Samples) -> str:
             checksum.update(known[views.path.name].encode())
     if config.train.weights not in (None, "imagenet"):
         checksum.update(checksums.digest(Path(config.train.weights)).encode())
-    modules = {name: module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "sphreg"}
-    for _, file in sorted(modules.items()):
-        if file is not None:
-            checksum.update(checksums.digest(Path(file)).encode())
+    entries: code.Entries = {"HEADS": [config.head], "TASKS": [config.task], "BACKBONES": [config.train.backbone]}
+    checksum.update(code.checksum("sphreg.training", entries).encode())
     return checksum.hexdigest()[:16]
 
 
