@@ -46,12 +46,7 @@ def read(
     Raises:
         UserError: there is nothing to compare, or a named experiment does not exist, has no result or lost its tables.
     """
-    all_runs, without = find_runs(root, names, tasks)
-    reasons = [
-        f"{name}: it has no result of {', '.join(tasks)} with the head and the seed that its params.yaml names."
-        for name in without
-        if name != WORKSPACE or names
-    ]
+    all_runs, reasons = find_runs(root, names, tasks)
     if names and reasons:
         raise UserError(reasons[0])
     runs, notes = distinct(all_runs)

@@ -1,11 +1,14 @@
 """The runs that DVC's lock files record: of the current results and of experiments, each with what it was made from.
 
-`stages/dvc.lock` says of each result which model was tested, and of each model which seed, settings, data and code made
-it. Results are read as it records them, from DVC's cache, not from `results/`: after `dvc exp run` and `git checkout` a
-folder may hold the result of another seed than the files of git say, until `dvc checkout`.
+`stages/dvc.lock` says of each result which model was tested, and of each model which data made it, and which file of
+`check` has its settings and its code. These files and the results are read as it records them, from DVC's cache and not
+from the workspace: after `dvc exp run` and `git checkout` a folder may hold the result of another seed than the files
+of git say, until `dvc checkout`.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ from sphreg.reading import parse_json, reading
 from sphreg.results import files
 from sphreg.runs import WORKSPACE, Run, flatten
 
-LOCK = "stages/dvc.lock"
+LOCK, CHECKED = "stages/dvc.lock", "data/checked"
 INFO, CHECKSUMS = "data/so3/info.json", "data/so3/SHA256SUMS"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, where PyYAML was built with it
 
@@ -33,7 +36,7 @@ def find_runs(root: Path, names: Sequence[str], tasks: Sequence[str]) -> tuple[l
     inherited. A run that is found twice is there twice.
 
     Returns:
-        The runs, and the names of which there is none.
+        The runs, and why there is none of an experiment, or of the workspace if it was named, a sentence each.
 
     Raises:
         UserError: there is no DVC repository, or no experiment of that name, or DVC is busy with another command.
@@ -53,8 +56,19 @@ def find_runs(root: Path, names: Sequence[str], tasks: Sequence[str]) -> tuple[l
             raise UserError(f"{name}: there is no such experiment, allowed: {', '.join(sorted(known))}.")
     experiments.sort(key=lambda entry: (-dates[entry[1]], entry[0]))
     chosen = [(name, commit) for name, commit in [(WORKSPACE, None), *experiments] if not names or name in names]
-    runs = [run for name, commit in chosen for run in _runs_of(root, name, commit, current) if run.task in tasks]
-    return runs, [name for name, _ in chosen if all(run.source != name for run in runs)]
+    runs: list[Run] = []
+    reasons = []
+    for name, commit in chosen:
+        try:
+            found = [run for run in _runs_of(root, name, commit, current) if run.task in tasks]
+        except UserError as error:
+            reasons.append(str(error))
+            continue
+        runs += found
+        if not found and (name != WORKSPACE or names):
+            of = f"of {', '.join(tasks)} with the head and the seed that its params.yaml names"
+            reasons.append(f"{name}: it has no result {of}.")
+    return runs, reasons
 
 
 def _runs_of(root: Path, source: str, commit: str | None, current: Mapping[str, Any]) -> list[Run]:
@@ -62,12 +76,17 @@ def _runs_of(root: Path, source: str, commit: str | None, current: Mapping[str, 
         if not repo.fs.exists(str(Path(repo.root_dir, LOCK))):
             return []
         lock, params = _read_yaml(repo, LOCK), _read_yaml(repo, "params.yaml")
-    with reading(Path(LOCK if commit is None else f"{source}:{LOCK}"), "a lock file of DVC"):
-        return _recorded(source, commit, lock["stages"], params, current)
+        with reading(Path(LOCK if commit is None else f"{source}:{LOCK}"), "a lock file of DVC"):
+            return _recorded(repo, source, commit, lock["stages"], params, current)
 
 
 def _recorded(
-    source: str, commit: str | None, stages: Mapping[str, Any], params: Mapping[str, Any], current: Mapping[str, Any]
+    repo: Repo,
+    source: str,
+    commit: str | None,
+    stages: Mapping[str, Any],
+    params: Mapping[str, Any],
+    current: Mapping[str, Any],
 ) -> list[Run]:
     runs = []
     for name, test in stages.items():
@@ -80,14 +99,18 @@ def _recorded(
         models = {out["path"]: out["md5"] for out in training["outs"]}
         if any(files_of.get(path) != checksum for path, checksum in models.items()):
             continue  # trained again, and not tested yet
-        recorded = {**training["params"]["params.yaml"], **test["params"]["params.yaml"]}
-        asked = {key: _lookup(params, key) for key in recorded}
-        if commit is not None and (head != params["head"] or flatten(recorded) != flatten(asked)):
+        if commit is not None and head != params["head"]:
             continue
-        seed = recorded.pop("seed")
-        own = (f"train.{task}.", f"head_settings.{head}.{task}.", "evaluate.")
-        used = flatten(recorded)
-        made = flatten(params) | used
+        checked = [path for path in files_of if path.startswith(CHECKED)]
+        facts = [each for path in checked if (each := _checked(repo, source, path, files_of[path]))]
+        if len(facts) < 2:
+            continue
+        used = {name: value for each in facts for name, value in flatten(each["settings"]).items()}
+        asked = flatten(params)
+        if commit is not None and any(asked.get(name) != value for name, value in used.items()):
+            continue
+        seed = used.pop("seed")
+        made = asked | used
         out = test["outs"][0]
         runs.append(
             Run(
@@ -96,13 +119,13 @@ def _recorded(
                 task,
                 head,
                 seed,
-                settings={key: value for key, value in used.items() if key.startswith(own)},
+                settings=used,
                 data={
                     path: checksum
                     for path, checksum in files_of.items()
-                    if path.startswith("data/") and path not in (INFO, CHECKSUMS)
+                    if path not in (INFO, CHECKSUMS, *models) and not path.startswith(CHECKED)
                 },
-                code={path: files_of[path] for path in files_of if path not in models and not path.startswith("data/")},
+                code={path: checksum for each in facts for path, checksum in each["code"].items()},
                 folder=out["path"],
                 checksum=out["md5"],
                 changes={
@@ -133,10 +156,33 @@ def _read_yaml(repo: Repo, path: str) -> Any:
     return content
 
 
-def _lookup(params: Any, key: str) -> Any:
-    for part in key.split("."):
-        params = params.get(part) if isinstance(params, dict) else None
-    return params
+def _checked(repo: Repo, source: str, path: str, checksum: str) -> dict[str, Any] | None:
+    """Settings and code of a stage, as `check` wrote them before it ran; None where there are only newer ones.
+
+    Raises:
+        UserError: there are none, neither in DVC's cache nor in a remote storage.
+    """
+    file = Path(repo.cache.local.oid_to_path(checksum))
+    with _sentences(source, path):
+        content = file.read_bytes() if file.exists() else repo.datafs.read_bytes(path)
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != checksum:
+        return None
+    with reading(file, "what the stage check writes"):
+        facts: dict[str, Any] = yaml.load(content, LOADER)
+    return facts
+
+
+@contextmanager
+def _sentences(source: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, DataIndexDirError) as error:
+        missing = getattr(error, "filename", None) or path
+        raise UserError(
+            f"{source}: {missing} is not in DVC's cache; run it again, `dvc pull` it, or name what to compare."
+        ) from None
+    except DvcException as error:
+        raise UserError(f"{source}: DVC cannot read it ({error}).") from None
 
 
 def fetch(root: Path, run: Run, out: Path) -> Info:
@@ -146,17 +192,9 @@ def fetch(root: Path, run: Run, out: Path) -> Info:
         UserError: they are neither in DVC's cache nor in a remote storage, or the result lacks a table, or
             `info.json` is something else.
     """
-    try:
-        with _repository(root, run.commit) as repo:
-            repo.datafs.get(run.folder, str(out), batch_size=1)
-            content = repo.datafs.read_bytes(INFO)
-    except (OSError, DataIndexDirError) as error:
-        missing = getattr(error, "filename", None) or run.folder
-        raise UserError(
-            f"{run.source}: {missing} is not in DVC's cache; run it again, `dvc pull` it, or name what to compare."
-        ) from None
-    except DvcException as error:
-        raise UserError(f"{run.source}: DVC cannot read it ({error}).") from None
+    with _sentences(run.source, run.folder), _repository(root, run.commit) as repo:
+        repo.datafs.get(run.folder, str(out), batch_size=1)
+        content = repo.datafs.read_bytes(INFO)
     lacking = [name for name in files(run.task) if not (out / name).is_file()]
     if lacking:
         raise UserError(

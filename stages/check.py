@@ -1,4 +1,7 @@
-"""Stage `check`: every setting, before any work is done. `python -m stages.check --preset paper` checks a preset."""
+"""Stage `check`: every setting, before any work is done, and what code and settings each stage depends on.
+
+`python -m stages.check --preset paper` checks a preset.
+"""
 
 import shutil
 import sys
@@ -6,15 +9,16 @@ from pathlib import Path
 
 from sphreg.config import TASKS, Params, check_heads
 from sphreg.errors import UserError
-from sphreg.files import write_whole
+from sphreg.files import whole_folder
 from stages import NOWHERE, run
+from stages.fingerprints import fingerprints, written
 
 
 def main(params: Params, out: Path = NOWHERE) -> None:
-    """Check params.yaml; write a marker to OUT."""
-    folder = params.meshes.folder.path
-    if not Path(folder).is_dir():  # for any source, as DVC watches it
-        raise UserError(f"params.yaml: meshes.folder.path is {folder!r}, allowed: a folder that exists.")
+    """Check params.yaml; write to OUT, for each stage, a file with the code and the settings that it depends on."""
+    own = params.meshes.folder.path
+    if not Path(own).is_dir():  # for any source, as DVC watches it
+        raise UserError(f"params.yaml: meshes.folder.path is {own!r}, allowed: a folder that exists.")
     for task in TASKS:
         weights = params.train.of(task).weights
         if weights not in (None, "imagenet") and not Path(weights).is_file():
@@ -28,7 +32,9 @@ def main(params: Params, out: Path = NOWHERE) -> None:
 
     check_device(params.train.device, *map(params.train.of, TASKS))
     if out != NOWHERE:
-        write_whole(out, b"All settings are known and allowed.\n")
+        with whole_folder(out) as folder:
+            for stage, facts in fingerprints(params):
+                (folder / stage).write_bytes(written(facts))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from sphreg.experiments import find_runs
 from sphreg.info import Info
 from sphreg.runs import Run, distinct
 
+ROOT = Path(__file__).parents[1]
 ROTATION = {"backbone": "small", "weights": None, "lr": 0.003}
 PARAMS: dict[str, Any] = {
     "head": "direct",
@@ -46,6 +47,12 @@ PARAMS: dict[str, Any] = {
 }
 PIPELINE = """\
 stages:
+  check:
+    cmd: python check.py
+    params:
+      - params.yaml:
+    outs:
+      - data/checked
   pack:
     cmd: mkdir -p data/so3 && cp info.json data/so3/info.json && cp info.json data/so3/test.csv
     deps:
@@ -63,12 +70,8 @@ stages:
       task: ${tasks}
       head: ${heads}
     cmd: mkdir -p models/${item.head}/${item.task} && grep '^seed' params.yaml > models/${item.head}/${item.task}/seed
-    params:
-      - seed
-      - train.launcher
-      - train.${item.task}
-      - head_settings.${item.head}
     deps:
+      - data/checked/train@${item.task}-${item.head}
       - data/so3/info.json
     outs:
       - models/${item.head}/${item.task}
@@ -80,17 +83,47 @@ stages:
     cmd: >-
       mkdir -p results/${item.head} &&
       cp -r "prepared/${item.head}-$(cat models/${item.head}/${item.task}/seed)" results/${item.head}/${item.task}
-    params:
-      - evaluate
     deps:
+      - data/checked/evaluate@${item.task}-${item.head}
       - data/so3/test.csv
       - models/${item.head}/${item.task}
     outs:
       - results/${item.head}/${item.task}
 """
 INFO = info_of(["chair", "so|fa"], 48, note="A re-render.")
-TRAIN = {"data/so3/info.json": 8 * "1111", "data/so3/train.lmdb": 8 * "2222", "sphreg/training.py": 8 * "3333"}
-TEST = {"data/so3/test.csv": 8 * "4444", "data/so3/test.lmdb": 8 * "5555", "sphreg/metrics.py": 8 * "6666"}
+TRAIN = {"data/so3/info.json": 8 * "1111", "data/so3/train.lmdb": 8 * "2222"}
+TEST = {"data/so3/test.csv": 8 * "4444", "data/so3/test.lmdb": 8 * "5555"}
+CODE = {"train": {"sphreg/training.py": 4 * "3333"}, "evaluate": {"sphreg/metrics.py": 4 * "6666"}}
+CHECK = f"""\
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+import yaml
+from tests.test_compare import checked
+Path("data/checked").mkdir(parents=True)
+params = yaml.safe_load(Path("params.yaml").read_text())
+for task in params["tasks"]:
+    for head in params["heads"]:
+        for stage, content in checked(params, task, head).items():
+            Path(f"data/checked/{{stage}}@{{task}}-{{head}}").write_bytes(content)
+"""
+
+
+def checked(params: Mapping[str, Any], task: str, head: str) -> dict[str, bytes]:
+    """What the stage `check` writes for a training and its test."""
+    own = params["head_settings"][head].get(task, {})
+    settings = {
+        "train": {
+            "seed": params["seed"],
+            "train": {task: params["train"][task]},
+            "head_settings": {head: {task: own}},
+        },
+        "evaluate": {"evaluate": params["evaluate"]},
+    }
+    return {
+        stage: yaml.safe_dump({"settings": settings[stage], "code": CODE[stage]}, sort_keys=False).encode()
+        for stage in CODE
+    }
 
 
 def poses(seed: int, scale: float, meshes: int = 12) -> pd.DataFrame:
@@ -149,6 +182,7 @@ class Project:
         (root / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
         (root / ".gitignore").write_text("/models\n/results\n/data\n/reports\n")
         (root / "dvc.yaml").write_text(PIPELINE)
+        (root / "check.py").write_text(CHECK)
         (root / "stages" / "dvc.yaml").write_text(TRAININGS)
         self.git("init", "-q", str(top or root))
         self.params()
@@ -192,26 +226,22 @@ class Project:
         **changes: Any,
     ) -> None:
         """`deps` are checksums other than those of TRAIN and TEST, and `changes` other parameters."""
-        params = PARAMS | changes
-        known = {f"train.{name}": params["train"][name] for name in ("launcher", task)}
-        known |= {"seed": seed, f"head_settings.{head}": params["head_settings"][head]}
-        item, model = (
-            f"{task}-{head}",
-            {"path": f"models/{head}/{task}"} | self.cached({"seed": f"{seed} {changes} {deps}".encode()}),
-        )
+        item = f"{task}-{head}"
+        model = {"path": f"models/{head}/{task}"} | self.cached({"seed": f"{seed} {changes} {deps}".encode()})
+        made = checked(PARAMS | changes | {"seed": seed}, task, head)
+        read = {stage: {f"data/checked/{stage}@{item}": self._store(made[stage])} for stage in made}
+        read = {"train": TRAIN | read["train"], "evaluate": TEST | read["evaluate"]}
         self.stages[f"train@{item}"] = {
             "cmd": "",
-            "deps": [{"path": path, "md5": checksum} for path, checksum in (TRAIN | dict(deps or {})).items()],
-            "params": {"params.yaml": known},
+            "deps": [{"path": path, "md5": checksum} for path, checksum in (read["train"] | dict(deps or {})).items()],
             "outs": [model],
         }
         self.stages[f"evaluate@{item}"] = {
             "cmd": "",
             "deps": [
                 dict(model),
-                *({"path": path, "md5": checksum} for path, checksum in (TEST | dict(deps or {})).items()),
+                *({"path": path, "md5": checksum} for path, checksum in (read["evaluate"] | dict(deps or {})).items()),
             ],
-            "params": {"params.yaml": {"evaluate": params["evaluate"]}},
             "outs": [{"path": f"results/{head}/{task}"} | self.cached(files)],
         }
 
@@ -430,7 +460,7 @@ def test_null_settings_and_the_launcher_are_left_out(grid: Path) -> None:
     }
     assert run.settings == expected | {"evaluate.weights": "last"}
     assert run.data == {path: checksum for path, checksum in (TRAIN | TEST).items() if path.endswith((".lmdb", ".csv"))}
-    assert run.code == {path: checksum for path, checksum in (TRAIN | TEST).items() if path.startswith("sphreg/")}
+    assert run.code == CODE["train"] | CODE["evaluate"]
 
 
 def test_a_project_in_a_folder_of_a_larger_repository(tmp_path: Path, read: Read) -> None:
@@ -614,7 +644,9 @@ def test_results_that_are_not_in_the_cache(copy: Path, read: Read) -> None:
     assert rows_of(found["rotation"]) == {"direct": [0, 1, 2], "sexp": [0, 2]}
     assert len(notes) == 1 and notes[0].startswith("Left out: sexp-1: results/sexp/rotation is not in DVC's cache;")
     shutil.rmtree(copy / ".dvc" / "cache")
-    with pytest.raises(UserError, match=r"^There is no result of rotation to compare\. Left out: workspace: results/"):
+    with pytest.raises(
+        UserError, match=r"^There is no result of rotation to compare\. Left out: workspace: data/checked/train"
+    ):
         read(copy, [], ["rotation"])
 
 

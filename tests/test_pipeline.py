@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -178,6 +178,69 @@ def test_a_wrong_setting_fails_first_and_in_one_sentence(project: Project, setti
     assert "meshes" not in said
     assert project.weights() == before
     project.run("git", "checkout", "--quiet", "params.yaml")
+
+
+@pytest.fixture
+def stale(project: Project) -> Iterator[Callable[[], set[str]]]:
+    """Which stages are to run again that were not before; the code and the settings are put back at the end."""
+
+    def names() -> set[str]:
+        project.dvc("repro", "check")
+        status = json.loads(project.dvc("status", "--json"))
+        return {name.removeprefix("stages/dvc.yaml:") for name in status}
+
+    project.run("git", "checkout", "--quiet", ".")
+    before = names()
+    yield lambda: names() - before
+    project.run("git", "checkout", "--quiet", ".")
+    project.run("git", "clean", "--quiet", "--force", "sphreg")
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_docstring_and_a_comment_run_nothing_again(project: Project, stale: Callable[[], set[str]]) -> None:
+    camera = project.folder / "sphreg/render/camera.py"
+    edit(camera, '"""The camera and the shading', '"""The camera, and the shading')
+    edit(camera, "AMBIENT = 0.3", "AMBIENT = 0.3  # of 1")
+    assert stale() == set()
+
+
+def test_what_is_added_trains_nothing_again(project: Project, stale: Callable[[], set[str]]) -> None:
+    """A head, a backbone, a setting of one task that no code reads yet, and one of all."""
+    sphreg, params = project.folder / "sphreg", project.folder / "params.yaml"
+    shutil.copy(sphreg / "heads/flat.py", sphreg / "heads/toy.py")
+    edit(sphreg / "heads/__init__.py", "HEADS = {", 'HEADS = {\n    "toy": "sphreg.heads.toy:Flat",')
+    edit(sphreg / "networks/backbones.py", "BACKBONES = {", 'BACKBONES = {\n    "resnet152": _resnet("resnet152", 4),')
+    config = sphreg / "config.py"
+    edit(config, '"resnet101"]', '"resnet101", "resnet152"]')
+    edit(config, '"resnet101": 1,', '"resnet101": 1,\n    "resnet152": 1,')
+    edit(config, "    hidden: Count\n", "    hidden: Count\n    warmup: Count\n")
+    edit(config, "    checkpoint_s: NotNegative\n", "    checkpoint_s: NotNegative\n    prefetch: Count\n")
+    settings = yaml.safe_load(params.read_text())
+    settings["heads"].append("toy")
+    settings["head_settings"]["toy"] = {}
+    settings["train"]["prefetch"] = 2
+    for task in settings["tasks"]:
+        settings["train"][task]["warmup"] = 10
+    params.write_text(yaml.safe_dump(settings, sort_keys=False))
+    toys = {f"{stage}@{task}-toy" for stage in ("train", "evaluate") for task in settings["tasks"]}
+    assert stale() - {"table", "page"} == toys
+
+
+def test_a_setting_of_one_task_is_of_that_task_alone(project: Project, stale: Callable[[], set[str]]) -> None:
+    settings = yaml.safe_load((project.folder / "params.yaml").read_text())
+    settings["train"]["rotation"]["lr"] = 0.5
+    (project.folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    assert stale() - {"page"} == {"train@rotation-direct"}
+
+
+def test_a_formula_of_one_head_is_of_that_head_alone(project: Project, stale: Callable[[], set[str]]) -> None:
+    edit(project.folder / "sphreg/heads/direct.py", "sum(-1)", "sum(-1) * 2")
+    assert stale() == {f"{stage}@{task}-direct" for stage in ("train", "evaluate") for task in TRACKED}
 
 
 def test_a_machine_without_opengl_and_a_kill(tmp_path: Path) -> None:

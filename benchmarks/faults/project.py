@@ -125,7 +125,7 @@ def stages(folder: Path) -> list[Program]:
                 [os.path.relpath(item.fs_path, folder) for item in items] for items in (stage.deps, stage.outs)
             )
             reads += ["data/own"] if stage.name == "check" else []  # it sees that the folder is there
-            data = tuple(path for path in reads if not path.startswith(("sphreg", "stages")))
+            data = tuple(path for path in reads if not path.startswith(("sphreg", "stages", "data/checked")))
             found.append(Program(stage.name, folder, module, tuple(arguments), data, tuple(outs)))
     return found
 
