@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 from pydantic import BaseModel
 
 from sphreg import presets
@@ -167,3 +168,14 @@ def test_an_unknown_preset_is_told_which_there_are(capsys: pytest.CaptureFixture
 def test_the_settings_are_checked_without_torch() -> None:
     code = "import sys, sphreg.config; sphreg.config.load('params.yaml'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_what_dvc_changes_keeps_all_comments(tmp_path: Path) -> None:
+    """`dvc exp run -S` writes the file anew, and loses what it does not expect where it is."""
+    file = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", file)
+    apply_overrides(file, ["head=sexp", "meshes.categories=[chair]", "train.rotation.lr=0.5", "execution.workers=3"])
+    before, after = (re.findall("#.*", path.read_text()) for path in (ROOT / "params.yaml", file))
+    assert len(before) > 50 and after == before
+    changed = yaml.safe_load(file.read_text())
+    assert (changed["head"], changed["meshes"]["categories"], changed["execution"]["workers"]) == ("sexp", ["chair"], 3)
