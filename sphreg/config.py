@@ -284,7 +284,8 @@ def check_heads(params: Params, path: Path | str) -> None:
 
 def _config_error(path: Path | str, error: ValidationError, model: type[BaseModel], *section: str) -> UserError:
     sentences = [f"{path}: {_describe(e, model, section)}." for e in error.errors()]
-    return UserError("\n".join([*sentences, f"Mend it there, or take it back with `git checkout {path}`."]))
+    hint = f"Mend it there, or with another -S; `git diff {path}` shows what was there before."
+    return UserError("\n".join([*sentences, hint]))
 
 
 def _describe(error: ErrorDetails, model: Any, section: tuple[str, ...]) -> str:

@@ -301,7 +301,7 @@ class TestSettings:
             self.changed(tmp_path, **section)
         sentence, hint = str(caught.value).splitlines()
         assert sentence.startswith(f"{tmp_path / 'params.yaml'}: {said}")
-        assert "git checkout" in hint
+        assert "git diff" in hint
         assert not (tmp_path / "marker").exists()
 
     def test_a_gpu_where_there_is_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

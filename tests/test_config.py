@@ -84,7 +84,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(tmp_path: Path, key: str,
     sentence, hint = str(caught.value).splitlines()
     assert key.split(".")[-1] in sentence
     assert allowed in sentence
-    assert "git checkout" in hint
+    assert "git diff" in hint
 
 
 def test_a_missing_setting_is_named(tmp_path: Path) -> None:

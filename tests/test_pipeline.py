@@ -173,7 +173,7 @@ def test_a_wrong_setting_fails_first_and_in_one_sentence(project: Project, setti
     before = project.weights()
     said = project.dvc("exp", "run", "--set-param", setting, status=255)
     assert sentence in said
-    assert "git checkout params.yaml" in said
+    assert "git diff params.yaml" in said
     assert "Traceback" not in said
     assert "meshes" not in said
     assert project.weights() == before

@@ -121,6 +121,11 @@ def test_a_sheet_of_all_views(data: Path, sheets: Sheets, capsys: pytest.Capture
     assert decoded(Path("test.png")).shape[1] > 480
 
 
+def test_of_a_folder_it_is_the_test(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert viewer.main([str(data)]) == 0
+    assert capsys.readouterr() == (f"test.png: 12 of 12 views in {data / 'test.lmdb'}.\n", "")
+
+
 def test_it_runs_as_a_module(data: Path) -> None:
     command = [sys.executable, "-m", "sphreg.views", str(data / "test.lmdb"), "--out", "new/sheet.png", "--count", "2"]
     done = subprocess.run(
@@ -241,7 +246,7 @@ def test_a_poisoned_original_is_refused(original: Path, capsys: pytest.CaptureFi
     ("arguments", "sentence"),
     [
         (["so3/none.lmdb"], "so3/none.lmdb: there is no such file."),
-        (["so3"], "so3: it is a folder without data.mdb, allowed: that of the original dataset, or a file."),
+        (["so3/folder.png"], "so3/folder.png: it is a folder without data.mdb, allowed: that of the original dataset"),
         (["so3/test.lmdb", "--category", "sofa"], "it has no view of category 'sofa', allowed: chair, night_stand."),
         (["so3/test.lmdb", "--category", ""], "it has no view of category '', allowed: chair, night_stand."),
         (["so3/test.lmdb", "--keys", KEYS[0], "x"], f"it has no view 'x', allowed: {KEYS[0]} to {KEYS[-1]}."),
@@ -334,6 +339,6 @@ def test_help_names_all_options(capsys: pytest.CaptureFixture[str]) -> None:
         "--count",
         "--seed",
         "--columns",
-        "data/so3/test.lmdb",
+        "data/so3/train.lmdb",
     ):
         assert word in text

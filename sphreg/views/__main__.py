@@ -1,7 +1,8 @@
 """Show views: a contact sheet of an LMDB file of `dvc repro`, or of the original dataset, as a PNG.
 
-The file is data/so3/test.lmdb, for example, or data/so3/test.normals.lmdb, which is shown in colours; with test.csv
-beside it each view has its viewpoint below it. Of the dataset of the paper's authors it is a folder with data.mdb.
+The file is data/so3/train.lmdb, for example, or data/so3/test.normals.lmdb, which is shown in colours; with the table
+beside it each view has its viewpoint below it. Of a folder as data/so3 it is test.lmdb. Of the dataset of the paper's
+authors it is a folder with data.mdb.
 """
 
 import argparse
@@ -174,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m sphreg.views", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("path", type=Path, metavar="LMDB", help="a file, or a folder of the original dataset")
+    parser.add_argument("path", type=Path, metavar="LMDB", help="a file, or the folder of a dataset")
     parser.add_argument("--out", type=Path, metavar="FILE.png", help="where to write it (default: NAME.png here)")
     parser.add_argument("--show", action="store_true", help="open it in a window, too")
     which = parser.add_mutually_exclusive_group()
@@ -185,6 +186,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--columns", type=int, default=8, help="images in a row (default: %(default)s)")
     arguments = parser.parse_args(argv)
     path: Path = arguments.path
+    if (path / "test.lmdb").is_file():
+        path /= "test.lmdb"
     out: Path = arguments.out or Path(f"{path.resolve().name.removesuffix('.lmdb')}.png")
     for name, least, most in ("count", 1, MOST), ("columns", 1, MOST), ("seed", 0, 2**32):
         if not least <= getattr(arguments, name) <= most:
