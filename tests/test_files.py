@@ -68,11 +68,17 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"old", "new"}
 
 
-def test_the_marker_of_the_settings_is_not_written_through_a_link(tmp_path):
-    """As of a cache of DVC whose type is hardlink or symlink."""
+def test_what_check_writes_is_not_written_through_links(tmp_path):
+    """As those to a cache of DVC whose type is hardlink or symlink. A file of an older version makes way, too."""
+    (tmp_path / "cache").write_text("another")
     for number, link in enumerate((os.link, os.symlink)):
-        (tmp_path / "cache").write_text("another")
-        link(tmp_path / "cache", tmp_path / f"checked{number}")
-        check.main(PARAMS, tmp_path / f"checked{number}")
+        out = tmp_path / f"checked{number}"
+        out.mkdir()
+        link(tmp_path / "cache", out / "meshes")
+        check.main(PARAMS, out)
         assert (tmp_path / "cache").read_text() == "another"
-        assert "allowed" in (tmp_path / f"checked{number}").read_text()
+        assert "furniture" in (out / "meshes").read_text()
+    out = tmp_path / "file"
+    out.write_text("All settings are known and allowed.")
+    check.main(PARAMS, out)
+    assert "furniture" in (out / "meshes").read_text()
