@@ -19,19 +19,21 @@ def main(params: Params, out: Path = NOWHERE) -> None:
     own = params.meshes.folder.path
     if not Path(own).is_dir():  # for any source, as DVC watches it
         raise UserError(f"params.yaml: meshes.folder.path is {own!r}, allowed: a folder that exists.")
-    for task in TASKS:
-        weights = params.train.of(task).weights
-        if weights not in (None, "imagenet") and not Path(weights).is_file():
-            where = f"params.yaml: train.{task}.weights is {weights!r}"
-            raise UserError(f"{where}, allowed: null, imagenet or a file that exists.")
     launcher, *_ = params.train.launcher.split()
     if shutil.which(launcher) is None:
         raise UserError(f"params.yaml: train.launcher starts with {launcher!r}, allowed: a program that is installed.")
     check_heads(params, "params.yaml")
-    from sphreg.devices import check_device  # here, as torch takes seconds, and all else is checked before
+    from sphreg import networks, tasks  # here, as torch takes seconds, and all else is checked before
+    from sphreg.devices import check_device
 
-    check_device(params.train.device, *map(params.train.of, TASKS))
-    if out != NOWHERE:
+    trainings = {task: params.train.of(task) for task in TASKS}
+    check_device(params.train.device, *trainings.values())
+    for task, settings in trainings.items():
+        if settings.weights is not None:  # those of ImageNet are fetched now, and not after hours of rendering
+            networks.build(tasks.build(task, settings), [1], 1)
+    if out == NOWHERE:
+        print("All settings are allowed.")
+    else:
         with whole_folder(out) as folder:
             for stage, facts in fingerprints(params):
                 (folder / stage).write_bytes(written(facts))

@@ -25,6 +25,7 @@ from sphreg.devices import check_device
 from sphreg.errors import UserError
 from sphreg.info import Info, read_info, write_info
 from sphreg.model import Model, ModelConfig
+from sphreg.networks import backbones
 from sphreg.views import Views, write_views
 from stages import check, evaluate, train
 from tests.children import Children
@@ -311,6 +312,23 @@ class TestSettings:
         ):
             self.changed(tmp_path, device="cuda")
         assert not (tmp_path / "marker").exists()
+
+    def test_weights_that_cannot_be_had(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Before hours of rendering."""
+
+        def offline(name: str) -> dict[str, Any]:
+            raise OSError(f"no network for {name}")
+
+        monkeypatch.setattr(backbones, "imagenet", offline)
+        for weights, reason in ("imagenet", "no network for resnet18"), ("none.safetensors", "there is no such file"):
+            what = f"train.normals.weights is '{weights}', which gives the backbone resnet18 no weights"
+            with pytest.raises(UserError, match=f"^{what}: {reason}; allowed: "):
+                self.changed(tmp_path, normals={"backbone": "resnet18", "weights": weights})
+        assert not (tmp_path / "marker").exists()
+
+    def test_without_a_place_to_write_it_says_that_all_is_allowed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        check.main(PARAMS)
+        assert capsys.readouterr().out == "All settings are allowed.\n"
 
     @pytest.mark.parametrize("gpu", [True, False])
     def test_bfloat16_that_the_gpu_lacks(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: bool) -> None:
