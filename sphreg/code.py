@@ -5,21 +5,26 @@ training that was killed goes on only with the code that it began with.
 
 What counts of a module is the syntax tree of all its statements, and of what it imports the same, in functions too. Of
 a registry, a dict that gives a thing for a name, the entries in use count alone: a new head changes no other's result.
+What cannot be followed is refused. Not seen are a head that builds another one by its name, data that lie elsewhere
+than beside the module that names them, and other versions of the libraries.
 """
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from sphreg.errors import UserError
+
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE.parent
-# What these do, they do to no result: they declare settings, refuse wrong ones, wait, and say what was wrong.
+# What these do, they do to no result: they declare settings, refuse wrong ones, wait, and find out what counts.
 UNCOUNTED = {
     "sphreg",
+    "sphreg.code",
     "sphreg.config",
-    "sphreg.errors",
     "sphreg.locks",
     "sphreg.presets",
     "sphreg.program",
@@ -40,6 +45,9 @@ def modules(name: str, entries: Entries) -> dict[str, str]:
     Args:
         name: of the module.
         entries: the names in use, by registry: `{"HEADS": ["sexp"]}`. Of a registry that is missing there, none are.
+
+    Raises:
+        UserError: a file is no Python, or imports in a way that is not followed here.
     """
     found: dict[str, str] = {}
     seen, todo = set(UNCOUNTED), [name]
@@ -64,14 +72,22 @@ def checksum(name: str, entries: Entries) -> str:
 
 
 def names(name: str, entries: Entries) -> set[str]:
-    """All names that stand in the code that counts: of variables, attributes and arguments."""
+    """All names that stand in the code that counts: of variables, attributes and arguments, and in texts."""
     return {each for path in modules(name, entries) if path.endswith(".py") for each in _names(ROOT / path)}
 
 
 @cache
 def _names(file: Path) -> set[str]:
-    nodes = ast.walk(_parsed(file))
-    return {getattr(node, field) for node in nodes for field in ("id", "attr", "arg") if getattr(node, field, None)}
+    found = set()
+    for node in ast.walk(_parsed(file)):
+        match node:
+            case ast.Name(name) | ast.Attribute(attr=name) | ast.arg(name) | ast.keyword(arg=str(name)):
+                found.add(name)
+            case ast.Constant(str(text)):
+                found.add(text)
+            case ast.MatchClass(kwd_attrs=names):
+                found |= {*names}
+    return found
 
 
 def _digest(content: bytes) -> str:
@@ -94,8 +110,10 @@ def _data(file: Path) -> list[Path]:
     packages = {path.parent for path in file.parent.glob("*/__init__.py")}
     beside = [path for path in file.parent.iterdir() if path not in packages and path.name != "__pycache__"]
     found = [path for each in beside for path in (each, *each.glob("*")) if _is_data(path)]
-    texts = {node.value for node in ast.walk(_parsed(file)) if isinstance(node, ast.Constant)}
-    return found if texts & {path.name for path in found} else []
+    texts = [node.value for node in ast.walk(_parsed(file)) if isinstance(node, ast.Constant)]
+    named = {Path(text).name for text in texts if isinstance(text, str)}
+    named |= {f"{file.stem}{name}" for name in named if name.startswith(".")}  # as of `with_suffix`
+    return found if named & {path.name for path in found} else []
 
 
 def _is_data(path: Path) -> bool:
@@ -104,14 +122,17 @@ def _is_data(path: Path) -> bool:
 
 @cache
 def _parsed(file: Path) -> ast.Module:
-    return ast.parse(file.read_bytes())
+    try:
+        return ast.parse(file.read_bytes())
+    except SyntaxError as error:
+        raise UserError(f"{_path(file)}, line {error.lineno}: it is no Python ({error.msg}).") from None
 
 
 @cache
 def _counted(file: Path, registry: str | None) -> tuple[str, list[str]]:
     """The checksum of a file without its registry, and the names of what it imports."""
     tree = ast.Module([node for node in _parsed(file).body if _dict(node, registry) is None], [])
-    return _checksum(tree), [*_imported(tree)]
+    return _checksum(tree), [*_imported(tree, file)]
 
 
 @cache
@@ -120,7 +141,7 @@ def _entry(file: Path, registry: str, key: str) -> tuple[str, list[str]] | None:
     for found in (_dict(node, registry) for node in _parsed(file).body):
         for name, value in zip(found.keys, found.values, strict=True) if found else ():
             if isinstance(name, ast.Constant) and name.value == key:
-                return _checksum(value), [*_imported(value)]
+                return _checksum(value), [*_imported(value, file)]
     return None
 
 
@@ -136,24 +157,34 @@ def _checksum(tree: ast.AST) -> str:
     return _digest("\n".join(canonical(tree)).encode())
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
+def _imported(tree: ast.AST, file: Path) -> Iterator[str]:
     """Names of what may be a module of this project: in import statements, and in texts as `sphreg.heads.sexp:SExp`."""
     match tree:
-        case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=orelse):
-            nodes: Iterable[ast.AST] = orelse
+        case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=others):
+            for other in others:
+                yield from _imported(other, file)
         case ast.Import(names=found):
-            nodes = ()
-            yield from (part for alias in found for part in _packages(alias.name))
+            for alias in found:
+                yield from _followed(alias.name, alias.name, file, tree.lineno)
+        case ast.ImportFrom(level=level) if level:
+            raise UserError(f"{_path(file)}, line {tree.lineno}: a relative import, allowed: from {PACKAGE.name}.")
         case ast.ImportFrom(module=str(module), names=found):
-            nodes = ()
-            yield from (part for alias in found for part in _packages(f"{module}.{alias.name}"))
-        case ast.Constant(value=str(text)) if ":" in text and text.startswith(f"{PACKAGE.name}."):
-            nodes = ()
+            for alias in found:
+                yield from _followed(module, f"{module}.{alias.name}", file, tree.lineno)
+        case ast.Constant(value=str(text)) if re.fullmatch(rf"{PACKAGE.name}(\.\w+)+(:\w+)?", text):
             yield from _packages(text.partition(":")[0])
         case _:
-            nodes = ast.iter_child_nodes(tree)
-    for node in nodes:
-        yield from _imported(node)
+            for node in ast.iter_child_nodes(tree):
+                yield from _imported(node, file)
+
+
+def _followed(module: str, name: str, file: Path, line: int) -> Iterator[str]:
+    """The modules of an import, which is refused where they, or what makes them, would not count."""
+    of_stage = module.partition(".")[0] == "stages" and module != "stages"
+    if of_stage or (module == PACKAGE.name and _file(name) in (None, PACKAGE / "__init__.py")):
+        where = f"{_path(file)}, line {line}: an import from {module}, which `check` does not follow"
+        raise UserError(f"{where}; allowed: from a module of {PACKAGE.name}.")
+    yield from _packages(name)
 
 
 def _packages(name: str) -> Iterator[str]:

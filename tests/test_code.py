@@ -1,12 +1,14 @@
 """What of the code counts for a stage, and that its checksum tells what it does and not how it is written."""
 
 import ast
+import re
 from modulefinder import ModuleFinder
 from pathlib import Path
 
 import pytest
 
 from sphreg import code
+from sphreg.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = '''
@@ -134,6 +136,41 @@ def test_what_a_stage_imports_counts(name: str) -> None:
     counted = {path for path in code.modules(f"stages.{name}", {}) if path.endswith(".py")}
     types = {"sphreg/heads/base.py"}  # which the registry of heads imports for them alone
     assert counted - types == found - types - {"sphreg/__init__.py", "stages/__init__.py"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\nfrom .spheres import s_exp", "line 2: a relative import, allowed: from sphreg."),
+        ("from . import spheres", "line 1: a relative import, allowed: from sphreg."),
+        (
+            "from sphreg import Head",
+            "line 1: an import from sphreg, which `check` does not follow; allowed: from a module",
+        ),
+        (
+            "def f():\n    import sphreg",
+            "line 2: an import from sphreg, which `check` does not follow; allowed: from a",
+        ),
+        ("from stages.helper import A", "line 1: an import from stages.helper, which `check` does not follow; allowed"),
+        ("a = (\n", "line 1: it is no Python ('(' was never closed)."),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    (tmp_path / "sphreg").mkdir()
+    (tmp_path / "sphreg/toy.py").write_text(text)
+    with pytest.raises(UserError, match=re.escape(f"sphreg/toy.py, {said}")):
+        code.modules("sphreg.toy", {})
+
+
+def test_names_stand_in_texts_and_patterns_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    (tmp_path / "sphreg").mkdir()
+    text = "match a.b:\n    case C(d=e):\n        getattr(f, 'g')\n        h(i=j)\ndef k(l): ...\n"
+    (tmp_path / "sphreg/toy.py").write_text(text)
+    assert {*"abCdfghijl", "getattr"} <= code.names("sphreg.toy", {})
 
 
 def test_of_a_registry_the_entry_in_use_counts() -> None:

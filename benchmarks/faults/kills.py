@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import cache
@@ -80,10 +80,7 @@ def run(case: Kill, seed: int, scratch: Path) -> list[Finding]:
         after = duration(case.stage, case.by_dvc) * rng.random()
         start = _dvc if case.by_dvc else _by_hand
         first = start(stage, case.signal, after)
-        second = start(stage, None, LIMIT_S)
-        if told := HALF_A_LOCK in second.said:
-            (folder / ".dvc/tmp/rwlock").unlink()
-            second = start(stage, None, LIMIT_S)
+        second, told = repaired(folder, lambda: start(stage, None, LIMIT_S))
         found = _all(folder)
     where = f"after {after:.2f} s"
     if case.signal is signal.SIGINT and _is_ours(first.said, folder):
@@ -95,6 +92,15 @@ def run(case: Kill, seed: int, scratch: Path) -> list[Finding]:
         outcome = Outcome.SENTENCE
     differ = sorted(path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path))
     return [Finding("kills", case.group, case.name, outcome, f"{where}: {', '.join(differ[:5]) or said}")]
+
+
+def repaired(folder: Path, run: Callable[[], Ended]) -> tuple[Ended, bool]:
+    """How a run ends, if need be once more, without half a lock of DVC; and whether there was one."""
+    ended = run()
+    if HALF_A_LOCK not in ended.said:
+        return ended, False
+    (folder / ".dvc/tmp/rwlock").unlink()
+    return run(), True
 
 
 def _is_ours(said: str, folder: Path) -> bool:

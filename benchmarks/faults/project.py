@@ -20,6 +20,7 @@ from sphreg import checksums
 from sphreg.config import load
 
 ROOT = Path(__file__).parents[2]
+CHECKED = "data/checked"  # what DVC knows of code and settings; no program reads it
 HEADS = "direct", "sexp"  # two, as the table and the page compare heads
 LIMIT_S = 120.0  # of a program that takes seconds
 SETTINGS: dict[str, Any] = {
@@ -125,8 +126,11 @@ def stages(folder: Path) -> list[Program]:
                 [os.path.relpath(item.fs_path, folder) for item in items] for items in (stage.deps, stage.outs)
             )
             reads += ["data/own"] if stage.name == "check" else []  # it sees that the folder is there
-            data = tuple(path for path in reads if not path.startswith(("sphreg", "stages", "data/checked")))
-            found.append(Program(stage.name, folder, module, tuple(arguments), data, tuple(outs)))
+            data = tuple(path for path in reads if not path.startswith(("sphreg", "stages", CHECKED)))
+            for_dvc = tuple(path for path in reads if path.startswith(CHECKED))
+            found.append(
+                Program(stage.name, folder, module, tuple(arguments), data, tuple(outs), ("params.yaml", *for_dvc))
+            )
     return found
 
 
@@ -136,7 +140,7 @@ def build(stages: Iterable[Program], paths: Iterable[str]) -> None:
     for stage in reversed(list(stages)):
         if any(_overlap(out, path) for out in stage.outs for path in needed):
             chosen.append(stage)
-            needed |= set(stage.reads)
+            needed |= {*stage.reads, *stage.beside}
     for stage in reversed(chosen):
         if not all((stage.root / out).exists() for out in stage.outs):
             begun = time.monotonic()
